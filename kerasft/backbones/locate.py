@@ -1,0 +1,130 @@
+"""From what the user wrote after --backbone to a local folder with the model's files."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kerasft.backbones import hub, layout
+from kerasft.backbones.catalog import CATALOG, Entry, Family, find
+from kerasft.backbones.download import from_hugging_face, from_kaggle, kaggle_folder
+from kerasft.backbones.fetch import Report, fetch, is_cached
+from kerasft.backbones.presets import keras_presets
+from kerasft.errors import KerasftError, did_you_mean
+
+Kind = Literal["checked", "huggingface", "kaggle", "huggingface-folder", "keras-folder", "vocabulary-folder"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a backbone comes from.
+
+    Attributes:
+        name: as the user wrote it.
+        kind: `checked` (in kerasft's own cache, with checksums), `huggingface` or `kaggle` (downloaded by the hub's
+            own client, into its cache), or a local folder of three sorts; a vocabulary alone only makes tokens.
+        location: the `hf://` or `kaggle://` address, or the folder.
+        family: None as long as only a download can tell.
+    """
+
+    name: str
+    kind: Kind
+    location: str
+    family: Family | None
+
+
+def resolve(name: str) -> Source:
+    """Tells what a backbone's name means; nothing is downloaded and TensorFlow is not imported.
+
+    A catalogue name wins over a keras-nlp preset, which wins over a folder of the same name (`./name` is the folder).
+
+    Raises:
+        KerasftError: nothing of this name, a folder that is no model, an architecture of no supported family, a
+            malformed address.
+    """
+    for entry in CATALOG:
+        if name in (entry.name, entry.source):
+            return _of_entry(name, entry)
+    if "://" in name:
+        return _of_address(name)
+    folder = Path(name).expanduser()
+    looks_like_path = name.startswith((".", "~")) or "/" in name or os.sep in name
+    if not looks_like_path and (preset := keras_presets().get(name)):
+        return Source(name, "kaggle", *preset)
+    if name and folder.is_dir():
+        kind, family = layout.describe(folder, name)
+        return Source(name, kind, str(folder), family)
+    if name and folder.exists():
+        raise KerasftError(f"The backbone '{name}' is a file; pass the folder that holds config.json and the weights.")
+    if looks_like_path:
+        hint = f" A model on Hugging Face is written hf://{name}." if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else ""
+        raise KerasftError(f"There is no folder '{name}' to take a backbone from.{hint}")
+    names = [entry.name for entry in CATALOG]
+    raise KerasftError(
+        f"There is no backbone named '{name}': expected a name of the catalogue, a keras-nlp preset of the BERT or "
+        f"GPT-2 family, hf://org/model, kaggle://org/model/keras/variant or a folder.{did_you_mean(name, names)}"
+    )
+
+
+def locate(name: str, report: Report | None = None, weights: bool = True) -> Path:
+    """The local folder with a backbone's files, downloaded when needed.
+
+    `resolve(str(locate(name)))` then tells layout and family, whatever the name was.
+
+    Args:
+        name: anything that `resolve` takes.
+        report: is given a line for each thing that is about to take time.
+        weights: False when configuration and vocabulary are enough.
+
+    Returns:
+        A folder in Hugging Face or Keras preset layout, complete: config.json, vocabulary and (if asked) weights.
+
+    Raises:
+        KerasftError: as `resolve`; files that are missing; no network and not cached (names the ways out).
+    """
+    source = resolve(name)
+    if source.kind == "checked":
+        return fetch(find(name).name, report)
+    if source.kind == "huggingface":
+        return from_hugging_face(source.location, name, report, weights)
+    if source.kind == "kaggle":
+        return from_kaggle(source.location, name, report, weights)
+    folder = Path(source.location)
+    layout.vocabulary_files(folder)
+    if weights and source.kind == layout.VOCABULARY_ONLY:
+        raise KerasftError(
+            f"The folder '{name}' holds a vocabulary and no weights: good for `kerasft tokens` only. "
+            "Put config.json and model.safetensors beside it."
+        )
+    if weights:
+        layout.check_weights(folder, layout.KERAS if source.kind == layout.KERAS.kind else layout.HUGGING_FACE, name)
+    return folder
+
+
+def is_here(entry: Entry) -> bool:
+    """Whether a catalogue entry can be used without a network."""
+    if entry.files:
+        return is_cached(entry)
+    return (kaggle_folder(entry.source) / layout.KERAS.weights).is_file()
+
+
+def _of_entry(name: str, entry: Entry) -> Source:
+    if entry.files:
+        return Source(name, "checked", entry.source, entry.family)
+    return Source(name, "kaggle" if entry.source.startswith("kaggle://") else "huggingface", entry.source, entry.family)
+
+
+def _of_address(name: str) -> Source:
+    scheme, _, rest = name.partition("://")
+    parts = rest.split("/")
+    if scheme == "hf":
+        if len(parts) != 2 or not all(re.fullmatch(r"[\w.-]+", part) for part in parts):
+            raise KerasftError(f"'{name}' is no Hugging Face address: expected hf://org/model.")
+        return Source(name, "huggingface", name, None)
+    if scheme == "kaggle":
+        versioned = len(parts) == 5 and parts[4].isdigit()
+        if not (len(parts) == 4 or versioned) or not all(re.fullmatch(r"[\w.-]+", part) for part in parts):
+            raise KerasftError(f"'{name}' is no Kaggle address: expected kaggle://org/model/keras/variant[/version].")
+        return Source(name, "kaggle", name, None)
+    raise KerasftError(f"The backbone '{name}' has an unknown scheme: expected {hub.PREFIX}… or kaggle://….")

@@ -1,0 +1,1 @@
+"""From any file to checked rows: reading, splitting, auditing, batching."""

@@ -1,0 +1,78 @@
+"""Plain strings: typed values as a person would write them, and names as one line of a message can show them."""
+
+import decimal
+import math
+from collections.abc import Sequence
+
+# Above this a float no longer tells neighbouring integers apart, so "whole" says nothing.
+LARGEST_EXACT = 2**53
+
+LONGEST_SHOWN = 40  # characters of a name in a message
+MOST_SHOWN = 12  # names in a message
+
+
+def plain_string(value: object) -> str | None:
+    """`"1"` for 1 and for 1.0, `"true"` for True, the text itself for text, None for a missing value.
+
+    Args:
+        value: a Python, NumPy or pandas scalar.
+
+    Returns:
+        The string, or None for None, NaN, NaT and pandas' NA.
+
+    Raises:
+        TypeError: the value is a list, a mapping or anything else that is not one value; the message says
+            what it is, in JSON's words.
+        ValueError: the text has half of a surrogate pair, which no UTF-8 file can hold.
+    """
+    if isinstance(value, str):
+        if not value.isascii():
+            _refuse_surrogates(value)
+        return str(value)
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy scalar
+        value = value.item()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float | decimal.Decimal):
+        if math.isnan(value):
+            return None
+        if math.isfinite(value) and abs(value) < LARGEST_EXACT and value == int(value):
+            return str(int(value))
+        return str(value)
+    if isinstance(value, str | bytes):
+        return plain_string(value.decode() if isinstance(value, bytes) else str(value))
+    if isinstance(value, dict):
+        raise TypeError("an object")
+    if isinstance(value, list | tuple | set) or hasattr(value, "__len__"):
+        raise TypeError("a list")
+    return str(value)
+
+
+def _refuse_surrogates(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair (\\ud800 to \\udfff)") from None
+
+
+def one_line(message: str) -> str:
+    """`message` with everything that is not printable (line ends, control characters) as an escape such as `\\n`."""
+    if message.isprintable():
+        return message
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+
+
+def shortened(name: str) -> str:
+    """`name` on one line, or its beginning with dots when it is long."""
+    name = one_line(name)
+    return name if len(name) <= LONGEST_SHOWN else name[: LONGEST_SHOWN - 3] + "..."
+
+
+def quoted(names: Sequence[str], joint: str = ", ") -> str:
+    """`'text', 'label' and 3 more`: the first names, each shortened."""
+    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    return joint.join(f"'{shortened(name)}'" for name in names[:MOST_SHOWN]) + more

@@ -1,0 +1,180 @@
+"""Publish: write the SavedModel beside, prove it in a fresh process, rename it into place. A failed proof publishes nothing."""
+
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasft.answering import PROOF
+from kerasft.atomic import new_folder, publish
+from kerasft.errors import KerasftError
+from kerasft.export.hostile import HOSTILE_TEXTS
+from kerasft.run import Run, load_run, read_json, write_json
+from kerasft.start import start_tensorflow
+from kerasft.training.progress import Say, say
+
+TOLERANCE = 1e-5
+
+
+def export(
+    run: Run | str | Path, export_dir: str | Path = "saved_models", name: str | None = None, report: Say = say
+) -> Path:
+    """Publishes a run as `export_dir/name/<version>/`.
+
+    Args:
+        run: the run or its folder.
+        export_dir: where exports live.
+        name: of the model; the task's when None.
+        report: is given each line of progress.
+
+    Returns:
+        The version folder; its number is the next free one.
+
+    Raises:
+        KerasftError: the proof failed; nothing is published then, and the message says what differed.
+    """
+    start_tensorflow()
+    run = run if isinstance(run, Run) else load_run(run)
+    began = time.monotonic()
+    parent = Path(export_dir) / _checked_name(name or run.task.name)
+    try:
+        with new_folder(parent, "unproven") as beside:
+            version = _write_and_prove(run, beside, report)
+            final = _place(beside, parent)
+    except OSError as error:
+        raise KerasftError(f"The export to {parent} was not published: {error.strerror or error}.") from error
+    seconds = round(time.monotonic() - began, 2)
+    _note_seconds(run, seconds)
+    report(f"Published {final} ({version['size']['bytes'] / 1e6:.1f} MB) in {seconds:.1f} s")
+    return final
+
+
+def _checked_name(name: str) -> str:
+    if not name or name.startswith(".") or Path(name).name != name:
+        raise KerasftError(
+            f"Name '{name}' cannot be a folder of {'saved_models'}: pass one without '/' and a leading dot."
+        )
+    return name
+
+
+def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
+    import tensorflow as tf
+
+    from kerasft.export import saved_model
+    from kerasft.export.proof import prove
+    from kerasft.export.servable import inspect
+
+    try:
+        saved_model.save(run.task, run.text, run.network, run.labels, run.recipe.max_length, folder)
+    except tf.errors.OpError as error:
+        raise KerasftError(f"The SavedModel could not be written: {error.message.splitlines()[0]}") from error
+    inspection = inspect(folder)
+    if inspection.problems:
+        raise KerasftError(f"Not published: a stock TensorFlow Serving could not run it: {inspection.problems[0]}")
+
+    cases, hostile = _cases(run)
+    report(f"Proving it in a fresh process: TensorFlow's C++ loader, XLA off, {len(cases)} cases")
+    record = prove(folder, cases, tolerance=TOLERANCE)
+    weights = sum(weight.numpy().nbytes for weight in saved_model.network_weights(run.network))
+    proof = {
+        "task": run.task.name,
+        "labels": list(run.labels),
+        "columns": dict(run.recipe.columns),
+        "backbone": run.recipe.backbone,
+        "versions": run.record["versions"],
+        "data": run.record["data"],
+        "metrics": run.metrics["metrics"],
+        "lowest_tf_serving": inspection.lowest_release,
+        "proof": record,
+        "hostile": hostile,
+    }
+    write_json(folder / PROOF, proof)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    proof["size"] = {"bytes": size, "weights_bytes": weights, "ratio": round(size / weights, 4)}
+    write_json(folder / PROOF, proof)
+    return proof
+
+
+def _cases(run: Run) -> tuple[list, dict[str, Any]]:
+    """What the export must answer, computed by the Keras model outside any export; and the hostile part, to be stored."""
+    from kerasft.export import saved_model
+    from kerasft.export.proof import Case
+
+    columns = run.task.text_columns
+    rows = read_json(run.folder / "proof_rows.json")
+    real = {name: [row[name].encode() for row in rows] for name in columns}
+    texts = [text for _, text in HOSTILE_TEXTS]
+    strange = {name: texts[shift:] + texts[:shift] for shift, name in enumerate(columns)}
+    cases = []
+    for what, feeds in (("held-out rows", real), ("hostile texts", strange)):
+        served, classified = _keras_answers(run, feeds)
+        cases.append(Case(saved_model.SERVING, feeds, served, what))
+        cases.append(Case(saved_model.CLASSIFY, {"inputs": _examples(feeds)}, classified, f"{what} as tf.Example"))
+    stored = {
+        "signature": saved_model.SERVING,
+        "texts_base64": {
+            name: [base64.b64encode(text).decode() for text in values] for name, values in strange.items()
+        },
+        "outputs": {name: _storable(value) for name, value in cases[2].expected.items()},
+    }
+    return cases, stored
+
+
+def _keras_answers(
+    run: Run, feeds: Mapping[str, Sequence[bytes]]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Through the training pipeline: encode, the Keras model, respond, each on its own."""
+    from kerasft.data.pipeline import encode, token_batch
+    from kerasft.network import full_model
+    from kerasft.training.phase import predict_logits
+
+    encoded = encode(run.text, list(feeds.values()), run.recipe.max_length)
+    model = full_model(run.network)
+    model.compile(jit_compile=False)
+    logits = predict_logits(model, lambda rows: token_batch(encoded, rows), encoded.lengths, batch_size=32)
+    return tuple(
+        {name: np.asarray(value) for name, value in function(logits, run.labels).items()}
+        for function in (run.task.respond, run.task.classify)
+    )
+
+
+def _examples(feeds: Mapping[str, Sequence[bytes]]) -> list[bytes]:
+    import tensorflow as tf
+
+    def feature(text):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
+
+    names = list(feeds)
+    return [
+        tf.train.Example(
+            features=tf.train.Features(feature=dict(zip(names, map(feature, texts), strict=True)))
+        ).SerializeToString()
+        for texts in zip(*feeds.values(), strict=True)
+    ]
+
+
+def _storable(value: np.ndarray) -> list:
+    return [item.decode() if isinstance(item, bytes) else item for item in value.tolist()]
+
+
+def _place(beside: Path, parent: Path) -> Path:
+    """Renames to the next free number; another export may take it first, then the one after."""
+    while True:
+        taken = [int(path.name) for path in parent.iterdir() if path.name.isdigit()]
+        final = parent / str(max(taken, default=0) + 1)
+        try:
+            publish(beside, final)
+            return final
+        except FileExistsError:
+            continue
+
+
+def _note_seconds(run: Run, seconds: float) -> None:
+    metrics = run.metrics
+    times = metrics["seconds"]
+    times["total"] = round(times["total"] - times["export"] + seconds, 2)
+    times["export"] = seconds
+    write_json(run.folder / "metrics.json", metrics)

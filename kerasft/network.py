@@ -1,0 +1,120 @@
+"""The functional models of a run: backbone and head in one, and its upper part alone for cached phases."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kerasft.backbones.view import Backbone
+from kerasft.training.phases import Frontier
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone with a task's head on it; the layers are shared by every model made from it."""
+
+    backbone: Backbone
+    head: Any
+
+
+def full_model(network: Network, frozen_below: int = 0):
+    """Tokens -> logits.
+
+    Args:
+        network: the layers.
+        frozen_below: blocks below this one, and the embeddings, run as in inference even in training, without dropout: the
+            frozen part then gives the same hidden states as the prefix cache. 0 is for everything unfrozen.
+
+    Returns:
+        A `keras.Model` from the token inputs (int32[B, T] each, `padding_mask` among them) to logits.
+    """
+    import keras
+
+    backbone = network.backbone
+    inputs = backbone.inputs()
+    mask = inputs["padding_mask"]
+    if frozen_below:
+        hidden = _in_inference(prefix_model(network, [frozen_below]))(inputs)[str(frozen_below)]
+    else:
+        hidden = backbone.embed(inputs)
+    for block in backbone.blocks[frozen_below:]:
+        hidden = backbone.run_block(block, hidden, mask)
+    return keras.Model(inputs, _logits(network, hidden, mask), name="full")
+
+
+def _in_inference(model):
+    """A layer that runs `model` without dropout whatever it is told; `training=False` given to a functional model's layers
+    is overruled by the `training` that the model itself is called with."""
+    import keras
+
+    class InInference(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="frozen")
+            self.model = model
+
+        def call(self, inputs):
+            return self.model(inputs, training=False)
+
+    return InInference()
+
+
+def suffix_model(network: Network, start: int):
+    """Hidden states that enter block `start` -> logits.
+
+    Returns:
+        A `keras.Model` from `hidden` float[B, T, H] and `padding_mask` int32[B, T] to logits.
+    """
+    import keras
+
+    backbone = network.backbone
+    hidden = entry = keras.Input((None, backbone.hidden_size), name="hidden")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    for block in backbone.blocks[start:]:
+        hidden = backbone.run_block(block, hidden, mask)
+    return keras.Model({"hidden": entry, "padding_mask": mask}, _logits(network, hidden, mask), name=f"from_{start}")
+
+
+def prefix_model(network: Network, stops: Sequence[int]):
+    """Tokens -> the hidden states that enter each block of `stops`; to be called with `training=False`.
+
+    Returns:
+        A `keras.Model` with one output float[B, T, H] for each stop, keyed by `str(stop)`.
+    """
+    import keras
+
+    backbone = network.backbone
+    inputs = backbone.inputs()
+    hidden = backbone.embed(inputs)
+    outputs = {}
+    for number in range(max(stops) + 1):
+        if number in stops:
+            outputs[str(number)] = hidden
+        if number < max(stops):
+            hidden = backbone.run_block(backbone.blocks[number], hidden, inputs["padding_mask"])
+    return keras.Model(inputs, outputs, name="prefix")
+
+
+def freeze(network: Network, line: Frontier) -> None:
+    """Sets what trains: the head, the blocks from `line.block` up, and the embeddings if it says so."""
+    backbone = network.backbone
+    for layer in backbone.bottom:
+        layer.trainable = line.embeddings
+    for number, block in enumerate(backbone.blocks):
+        block.trainable = number >= line.block
+    for layer in backbone.top:
+        layer.trainable = line.block < len(backbone.blocks)
+    network.head.trainable = True
+
+
+def depths(network: Network) -> dict[str, int]:
+    """How far below the head each weight lies: 0 for head and top, 1 for the last block, …, blocks + 1 for the embeddings.
+
+    Returns:
+        Keyed by the weight's path.
+    """
+    backbone = network.backbone
+    levels = [(network.head, *backbone.top), *((block,) for block in reversed(backbone.blocks)), backbone.bottom]
+    return {weight.path: depth for depth, layers in enumerate(levels) for layer in layers for weight in layer.weights}
+
+
+def _logits(network: Network, hidden, mask):
+    return network.head({"hidden": network.backbone.finish(hidden), "padding_mask": mask})

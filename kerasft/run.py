@@ -1,0 +1,154 @@
+"""A run: the folder that `fit` leaves. Enough to evaluate, predict, repeat or export.
+
+    recipe.yaml    every key spelt out
+    run.json       task, labels, phases, columns, data fingerprint, versions
+    backbone/      the backbone's definition and vocabulary, no weights
+    model.weights.h5
+    history.csv    one line an epoch
+    metrics.json   figures and seconds; written last, so a run without it did not finish
+    skipped.jsonl  rows left out with --on-bad-row skip
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kerasft.atomic import new_file
+from kerasft.errors import KerasftError
+from kerasft.tasks import find_task
+from kerasft.tasks.task import Task
+from kerasft.training.recipe import Recipe, make_recipe, read_settings, recipe_yaml
+
+WEIGHTS = "model.weights.h5"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, by its folder.
+
+    Attributes:
+        folder: where it lies.
+        recipe: how it went.
+        labels: the label names, by id.
+        record: `run.json`.
+    """
+
+    folder: Path
+    recipe: Recipe
+    labels: tuple[str, ...]
+    record: Mapping[str, Any]
+
+    @property
+    def task(self) -> Task:
+        """The task it learnt."""
+        return find_task(self.recipe.task)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """`metrics.json`: `task`, `metrics`, `seconds`, `phases`."""
+        return read_json(self.folder / "metrics.json")
+
+    @cached_property
+    def text(self):
+        """The text functions of its backbone."""
+        from kerasft.backbones.load import load_text_functions
+
+        return load_text_functions(self.folder / "backbone")
+
+    @cached_property
+    def network(self):
+        """Its layers with their trained weights."""
+        from kerasft.backbones.load import load_backbone
+        from kerasft.network import Network, full_model
+
+        backbone = load_backbone(self.folder / "backbone", weights=False)
+        network = Network(backbone, make_head(self.task, self.recipe, backbone, self.text, len(self.labels)))
+        full_model(network).load_weights(self.folder / WEIGHTS)
+        return network
+
+    def evaluate(self, data: Any) -> dict[str, Any]:
+        """Figures on labelled data; see `kerasft.evaluate`."""
+        from kerasft.answering import evaluate
+
+        return evaluate(self, data)
+
+    def predict(self, texts: Sequence[Any]) -> list[dict[str, Any]]:
+        """Answers to texts; see `kerasft.predict`."""
+        from kerasft.answering import predict
+
+        return predict(self, texts)
+
+    def export(self, export_dir: str | Path = "saved_models", name: str | None = None) -> Path:
+        """Publishes a SavedModel; see `kerasft.export`."""
+        from kerasft.export.publish import export
+
+        return export(self, export_dir=export_dir, name=name)
+
+
+def make_head(task: Task, recipe: Recipe, backbone, text, outputs: int):
+    """The task's head on a backbone; the family's own pooling where the recipe names none."""
+    return task.head(backbone.hidden_size, outputs, recipe.pooling or text.pooling, recipe.dropout)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON file of ours."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON that people read too; the file is whole or as it was."""
+    with new_file(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def next_folder(parent: Path, name: str) -> Path:
+    """`parent/name-1`, or the next number that is free."""
+    taken = [int(path.name.removeprefix(f"{name}-")) for path in parent.glob(f"{name}-*") if path.name[len(name) + 1 :].isdigit()]
+    return parent / f"{name}-{max(taken, default=0) + 1}"
+
+
+def create_folder(folder: Path) -> Path:
+    """Makes a new run folder.
+
+    Raises:
+        KerasftError: there is something there already: a run is never overwritten.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise KerasftError(f"Run folder {folder} exists and is never overwritten. Pass another --output.") from None
+    except OSError as error:
+        raise KerasftError(f"Run folder {folder} cannot be made: {error.strerror}.") from None
+    return folder
+
+
+def save_definition(folder: Path, recipe: Recipe, record: Mapping[str, Any]) -> None:
+    """Writes `recipe.yaml` and `run.json`."""
+    with new_file(folder / "recipe.yaml") as beside:
+        beside.write_text(recipe_yaml(recipe), encoding="utf-8")
+    write_json(folder / "run.json", dict(record))
+
+
+def load_run(folder: str | Path) -> Run:
+    """Opens a run.
+
+    Args:
+        folder: as `fit` left it.
+
+    Raises:
+        KerasftError: it is not there, not a run, or a run that did not finish.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise KerasftError(f"Run folder {folder} is not there.")
+    for name in ("recipe.yaml", "run.json"):
+        if not (folder / name).is_file():
+            raise KerasftError(f"{folder} is not a run of kerasft: it has no {name}.")
+    if not (folder / "metrics.json").is_file():
+        raise KerasftError(f"Run {folder} did not finish: it has no metrics.json. Run `kerasft fit` again.")
+    record = read_json(folder / "run.json")
+    recipe = make_recipe(read_settings(folder / "recipe.yaml"), str(folder / "recipe.yaml"))
+    return Run(folder, recipe, tuple(record["labels"]), record)

@@ -1,0 +1,1 @@
+"""Original example data, one file a task: `kerasft fit` trains on it when no `--data` is given."""

@@ -1,0 +1,1 @@
+"""The training engine: a recipe, its phases, and the run they leave."""
