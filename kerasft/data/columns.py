@@ -1,0 +1,203 @@
+"""Which column of a file is which column of the task: as told, by name, or guessed where only one guess is possible."""
+
+import operator
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kerasft.data.plain import quoted
+from kerasft.errors import KerasftError, did_you_mean
+
+# Other names for a task's column, in lower case with "_" for spaces and hyphens.
+# fmt: off
+SYNONYMS: Mapping[str, frozenset[str]] = {
+    "text": frozenset((
+        "review", "sentence", "content", "comment", "body", "message", "tweet", "document", "utterance", "post",
+        "sms", "texts", "review_text", "review_body", "review_content", "tweet_text", "comment_text",
+        "message_text",
+    )),
+    "label": frozenset((
+        "sentiment", "class", "category", "target", "y", "stars", "star_rating", "rating", "polarity", "labels",
+        "label_text", "label_name", "class_name", "intent", "topic", "tag",
+    )),
+}
+# fmt: on
+
+LONG_TEXT = 20  # mean characters above which a column holds texts rather than codes or names
+LONGEST_LABEL = 60  # characters above which a value is no class name, and a "column name" no name
+MOST_NAMED = 4  # more candidates than this are not each spelt out as an option
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a task needs of a file, and in whose words a message speaks of it.
+
+    Attributes:
+        text_columns: the task's text columns, as the task names them.
+        label_column: the task's label column; None when labels are not needed.
+        label_optional: take the label where there is one, do not miss it otherwise, and never guess it.
+        told: task column -> the file's column, from `--set text_column=review`.
+        task_name: for messages.
+        can_set: whether the user can pass `--set` here; else the mend is to rename the column.
+    """
+
+    text_columns: tuple[str, ...]
+    label_column: str | None
+    label_optional: bool
+    told: Mapping[str, str]
+    task_name: str
+    can_set: bool = True
+
+    def columns(self) -> tuple[str, ...]:
+        return self.text_columns + ((self.label_column,) if self.label_column else ())
+
+
+Sample = Callable[[], Sequence[Sequence[str]]]
+
+
+def resolve_columns(
+    names: Sequence[str], wanted: Wanted, sample: Sample, source: str
+) -> tuple[dict[str, int], list[str]]:
+    """Finds each wanted column among a file's.
+
+    Told names come first, then the task's own names, then those but for case and white space, then synonyms, then
+    the only column that is left. A guess is never made between two candidates.
+
+    Args:
+        names: the file's column names, in its order.
+        wanted: what the task needs.
+        sample: gives some values (missing ones left out) of each of the file's columns, in the order of `names`.
+        source: the file's name, for messages.
+
+    Returns:
+        Task column -> position in `names`, without an optional label that is not there; and notes, one per guess.
+
+    Raises:
+        KerasftError: a column is missing, named twice, or there are several candidates for it.
+    """
+    found: dict[str, int] = {}
+    notes: list[str] = []
+    plain = [_plain(name) for name in names]
+    for column in wanted.columns():
+        if column in wanted.told:
+            found[column] = _told_position(names, column, wanted.told[column], source)
+    for column in wanted.columns():
+        if column not in found and column in names:
+            found[column] = _single(names, column, source)
+    for rule in (operator.eq, _is_synonym):
+        for column in wanted.columns():
+            if column in found:
+                continue
+            optional = wanted.label_optional and column == wanted.label_column
+            near = [i for i, name in enumerate(plain) if i not in found.values() and rule(name, column)]
+            if column == wanted.label_column and len(near) == 1 and rule is _is_synonym:
+                near = near if _are_short(sample()[near[0]]) else []
+            if len(near) > 1 and not optional:
+                raise KerasftError(_several_message(column, [names[i] for i in near], wanted, source))
+            if len(near) == 1:
+                found[column] = near[0]
+                notes.append(f"{source}: column '{names[near[0]]}' is taken as '{column}'.")
+    for column in wanted.columns():
+        optional = wanted.label_optional and column == wanted.label_column
+        if column in found or optional:
+            continue
+        position = _left_over(names, plain, column, found, wanted, sample, source)
+        if position is None:
+            raise KerasftError(_missing_message(names, column, found, wanted, source))
+        found[column] = position
+        notes.append(f"{source}: column '{names[position]}' is taken as '{column}', the only one left for it.")
+    return found, notes
+
+
+def _is_synonym(name: str, column: str) -> bool:
+    return name in SYNONYMS.get(column, ())
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s\-]+", "_", name.strip().casefold())
+
+
+def _told_position(names: Sequence[str], column: str, told: str, source: str) -> int:
+    if told in names:
+        return _single(names, told, source)
+    near = [i for i, name in enumerate(names) if _plain(name) == _plain(told)]
+    if len(near) == 1:
+        return near[0]
+    raise KerasftError(f"{column}_column={told} names no column of {source}.{did_you_mean(told, names)}")
+
+
+def _single(names: Sequence[str], name: str, source: str) -> int:
+    if list(names).count(name) > 1:
+        positions = ", ".join(str(i + 1) for i, other in enumerate(names) if other == name)
+        raise KerasftError(f"{source} has two columns '{name}' (columns {positions}): rename or remove one of them.")
+    return list(names).index(name)
+
+
+def _left_over(names, plain, column, found, wanted: Wanted, sample: Sample, source: str) -> int | None:
+    """The position of the only column that can be `column` when no name says so, or None."""
+    missing = [other for other in wanted.columns() if other not in found]
+    free = [i for i in range(len(names)) if i not in found.values() and not _is_data(names[i])]
+    if column in wanted.text_columns:
+        free = [i for i in free if plain[i] not in SYNONYMS["label"] and plain[i] != "label"]
+        if len([other for other in missing if other in wanted.text_columns]) > 1:
+            return None
+    if not free:
+        return None
+    values = sample()
+    if column == wanted.label_column:
+        return free[0] if len(free) == 1 and _are_labels(values[free[0]]) else None
+    long = [i for i in free if _are_texts(values[i])]
+    if len(long) > 1:
+        raise KerasftError(_several_message(column, [names[i] for i in long], wanted, source))
+    if long:
+        return long[0]
+    return free[0] if len(names) == len(wanted.columns()) and len(missing) == 1 else None
+
+
+def _are_texts(values: Sequence[str]) -> bool:
+    return bool(values) and sum(map(len, values)) >= LONG_TEXT * len(values) and sum(" " in v for v in values) > 0
+
+
+def _are_short(values: Sequence[str]) -> bool:
+    return max(map(len, values), default=0) <= LONGEST_LABEL
+
+
+def _are_labels(values: Sequence[str]) -> bool:
+    return bool(values) and _are_short(values) and 2 * len(set(values)) <= len(values)
+
+
+def _is_data(name: str) -> bool:
+    """Whether a "column name" looks like a value: the header line is missing."""
+    return (
+        not name.strip()
+        or len(name) > LONGEST_LABEL
+        or name.count(" ") > 4
+        or bool(re.fullmatch(r"[-+\d.,]+", name.strip()))
+    )
+
+
+def _mend(column: str, candidates: Sequence[str], wanted: Wanted) -> str:
+    if not wanted.can_set:
+        return f"Rename the right one to '{column}'."
+    if not candidates:
+        return f"Add the column, or name it with --set {column}_column=NAME."
+    if len(candidates) > MOST_NAMED:
+        return f"Pass --set {column}_column=NAME with the right one of them."
+    options = [f"--set {shlex.quote(f'{column}_column={name}')}" for name in candidates]
+    return f"Pass {' or '.join(options)}."
+
+
+def _several_message(column: str, candidates: Sequence[str], wanted: Wanted, source: str) -> str:
+    return (
+        f"Task '{wanted.task_name}' needs a column '{column}'; in {source} it could be {quoted(candidates, ' or ')}. "
+        f"{_mend(column, candidates, wanted)}"
+    )
+
+
+def _missing_message(names: Sequence[str], column: str, found: Mapping[str, int], wanted: Wanted, source: str) -> str:
+    has = f"Task '{wanted.task_name}' needs a column '{column}'; {source} has {quoted(names)}."
+    if any(_is_data(name) for name in names):
+        return f"{has} The first line must name the columns: add such a line, as in {','.join(wanted.columns())}."
+    free = [name for i, name in enumerate(names) if i not in found.values()]
+    return f"{has} {_mend(column, free, wanted)}"

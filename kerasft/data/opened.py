@@ -1,0 +1,62 @@
+"""What each file format gives the reader: the column names, a sample, and the columns asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from kerasft.data.rows import Origin
+
+SAMPLE_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row that cannot be used.
+
+    Attributes:
+        number: its number in the file, in the unit of the file's `Origin`.
+        reason: what was found, such as `the label is missing`.
+        mend: what the user does about it, one sentence.
+    """
+
+    number: int
+    reason: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The wanted columns of one file.
+
+    Attributes:
+        columns: task column -> `large_string` array of the rows that could be read; null where missing.
+        number: int64[rows], each row's number in the file.
+        faults: the rows that could not be read; they are not among the rows.
+    """
+
+    columns: Mapping[str, pa.ChunkedArray]
+    number: np.ndarray
+    faults: list[Fault]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One file, opened: its format is known, its values are not yet read.
+
+    Attributes:
+        origin: its name and what its rows are counted in.
+        names: its column names, in its order.
+        sample: some values of each column, as strings without the missing ones.
+        parse: task column -> position in `names`, to the values.
+        lines: row numbers -> the line at which each begins, where that is known (CSV); may leave some out.
+        notes: what the user should know about how it was read.
+    """
+
+    origin: Origin
+    names: Sequence[str]
+    sample: Callable[[], Sequence[Sequence[str]]]
+    parse: Callable[[Mapping[str, int]], Parsed]
+    lines: Callable[[Sequence[int]], Mapping[int, int]] = lambda numbers: {}
+    notes: tuple[str, ...] = ()
