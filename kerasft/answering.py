@@ -121,14 +121,19 @@ def _read(answerer: Answerer, data: Any, columns: Mapping[str, str], labelled: b
             task_name=answerer.task.name,
         )
 
-    stored = {name: column for name, column in answerer.columns.items() if labelled or name in answerer.task.text_columns}
+    stored = {
+        name: column for name, column in answerer.columns.items() if labelled or name in answerer.task.text_columns
+    }
     try:
         return read({**stored, **columns})
-    except KerasftError:
+    except KerasftError as fault:
         # The file may use the task's own names although the training file did not. Standard input is gone once read.
         if not stored or columns or data == "-":
             raise
-        return read({})
+        try:
+            return read({})
+        except KerasftError:
+            raise fault from None
 
 
 def evaluate(target: Run | str | Path, data: Any, columns: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -150,7 +155,9 @@ def evaluate(target: Run | str | Path, data: Any, columns: Mapping[str, str] | N
     truth = rows.column(answerer.task.label_column)
     for number, label in enumerate(truth):
         if label not in answerer.labels:
-            raise KerasftError(f"{rows.place(number)}: label '{label}' is unknown to the model.{did_you_mean(label, answerer.labels)}")
+            raise KerasftError(
+                f"{rows.place(number)}: label '{label}' is unknown to the model.{did_you_mean(label, answerer.labels)}"
+            )
     answers = answer_all(answerer, {name: rows.column(name) for name in answerer.task.text_columns})
     return {"task": answerer.task.name, "metrics": answerer.task.measure(truth, answers, answerer.labels)}
 

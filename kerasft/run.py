@@ -1,12 +1,12 @@
 """A run: the folder that `fit` leaves. Enough to evaluate, predict, repeat or export.
 
-    recipe.yaml    every key spelt out
-    run.json       task, labels, phases, columns, data fingerprint, versions
-    backbone/      the backbone's definition and vocabulary, no weights
-    model.weights.h5
-    history.csv    one line an epoch
-    metrics.json   figures and seconds; written last, so a run without it did not finish
-    skipped.jsonl  rows left out with --on-bad-row skip
+recipe.yaml    every key spelt out
+run.json       task, labels, phases, columns, data fingerprint, versions
+backbone/      the backbone's definition and vocabulary, no weights
+model.weights.h5
+history.csv    one line an epoch
+metrics.json   figures and seconds; written last, so a run without it did not finish
+skipped.jsonl  rows left out with --on-bad-row skip
 """
 
 import json
@@ -106,7 +106,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def next_folder(parent: Path, name: str) -> Path:
     """`parent/name-1`, or the next number that is free."""
-    taken = [int(path.name.removeprefix(f"{name}-")) for path in parent.glob(f"{name}-*") if path.name[len(name) + 1 :].isdigit()]
+    taken = [
+        int(path.name.removeprefix(f"{name}-"))
+        for path in parent.glob(f"{name}-*")
+        if path.name[len(name) + 1 :].isdigit()
+    ]
     return parent / f"{name}-{max(taken, default=0) + 1}"
 
 

@@ -23,7 +23,9 @@ def test_padding_changes_nothing(pooling):
     np.testing.assert_allclose(run(pooling), run(pooling, other), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("pooling", "pooled"), [("mean", HIDDEN[0, :3].mean(0)), ("cls", HIDDEN[0, 0]), ("last", HIDDEN[0, 2])])
+@pytest.mark.parametrize(
+    ("pooling", "pooled"), [("mean", HIDDEN[0, :3].mean(0)), ("cls", HIDDEN[0, 0]), ("last", HIDDEN[0, 2])]
+)
 def test_what_is_pooled(pooling, pooled):
     alone = run(pooling, pooled[None, None], np.ones((1, 1), np.int32))
     np.testing.assert_allclose(run(pooling)[0], alone[0], rtol=1e-5, atol=1e-6)

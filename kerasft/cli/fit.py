@@ -17,10 +17,26 @@ import click
 @click.option("--name", metavar="NAME", help="Of the exported model (default: the task's).")
 @click.option("--no-export", is_flag=True, help="Leave the run, publish nothing.")
 @click.option(
-    "--on-bad-row", type=click.Choice(["error", "skip"]), default="error", show_default=True, help="Stop, or list and go on."
+    "--on-bad-row",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    show_default=True,
+    help="Stop, or list and go on.",
 )
 def fit(
-    task, data, eval_data, test_data, backbone, recipe, assignments, seed, output, export_dir, name, no_export, on_bad_row
+    task,
+    data,
+    eval_data,
+    test_data,
+    backbone,
+    recipe,
+    assignments,
+    seed,
+    output,
+    export_dir,
+    name,
+    no_export,
+    on_bad_row,
 ):
     """Fine-tune a backbone on labelled text and publish the SavedModel."""
     from kerasft.training.fit import fit as fit_run

@@ -12,9 +12,7 @@ def loss(label_smoothing: float):
     def smoothed_cross_entropy(labels, logits):
         classes = keras.ops.shape(logits)[-1]
         targets = keras.ops.one_hot(keras.ops.cast(labels, "int32"), classes)
-        return keras.losses.categorical_crossentropy(
-            targets, logits, from_logits=True, label_smoothing=label_smoothing
-        )
+        return keras.losses.categorical_crossentropy(targets, logits, from_logits=True, label_smoothing=label_smoothing)
 
     return smoothed_cross_entropy
 

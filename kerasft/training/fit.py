@@ -111,7 +111,9 @@ def _train(
     max_length = min(recipe.max_length, text.max_length)
     backbone = load_backbone(source)
     phases = plan(recipe, len(sets.train), len(backbone.blocks))
-    recipe = recipe.model_copy(update={"max_length": max_length, "phases": phases, "epochs": None, "learning_rate": None})
+    recipe = recipe.model_copy(
+        update={"max_length": max_length, "phases": phases, "epochs": None, "learning_rate": None}
+    )
     network = Network(backbone, runs.make_head(task, recipe, backbone, text, len(sets.labels)))
     full_model(network)
     report(
@@ -131,7 +133,9 @@ def _train(
 
     train_labels = label_ids(sets.train, task.label_column, sets.labels)
     balanced = recipe.class_weights == "balanced"
-    train = Examples(encoded["train"], train_labels, balanced_weights(train_labels, len(sets.labels)) if balanced else None)
+    train = Examples(
+        encoded["train"], train_labels, balanced_weights(train_labels, len(sets.labels)) if balanced else None
+    )
     held_out = Examples(encoded["eval"], label_ids(sets.held_out, task.label_column, sets.labels))
 
     runs.create_folder(folder)
@@ -220,7 +224,9 @@ def _cached(network, phases: Sequence[Phase], train, held_out, folder: Path, rep
         return train, held_out
     needed = cache_bytes([train.encoded, held_out.encoded], boundaries, network.backbone.hidden_size)
     if not has_room(folder.parent, needed):
-        report(f"The prefix cache would take {needed / 1e6:.0f} MB and the disk is short: frozen blocks are run each epoch instead.")
+        report(
+            f"The prefix cache would take {needed / 1e6:.0f} MB and the disk is short: frozen blocks are run each epoch instead."
+        )
         return train, held_out
     began = time.monotonic()
     with Bar("prefix cache", len(train.labels) + len(held_out.labels)) as bar:
@@ -244,8 +250,12 @@ def _figures(network, task: Task, recipe: Recipe, sets: Sets, encoded) -> dict[s
     for name, rows in (("eval", sets.held_out), ("test", sets.test)):
         if rows is not None:
             part = encoded[name]
-            logits = predict_logits(model, lambda chosen, part=part: token_batch(part, chosen), part.lengths, recipe.batch_size)
-            figures[name] = task.measure(rows.column(task.label_column), answers(task, logits, sets.labels), sets.labels)
+            logits = predict_logits(
+                model, lambda chosen, part=part: token_batch(part, chosen), part.lengths, recipe.batch_size
+            )
+            figures[name] = task.measure(
+                rows.column(task.label_column), answers(task, logits, sets.labels), sets.labels
+            )
     return figures
 
 

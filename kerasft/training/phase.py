@@ -1,5 +1,6 @@
 """One phase: compile, fit, watch the held-out rows, keep the best weights."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -125,7 +126,8 @@ def run_phase(
     )
 
     def plan():
-        for epoch in range(first_epoch, first_epoch + phase.epochs):
+        # Endless: Keras takes as many steps as it is told, and warns when a dataset ends with them.
+        for epoch in itertools.count(first_epoch):
             yield from shuffled_batches(train.encoded.lengths, recipe.batch_size, recipe.seed, epoch)
 
     def training_batch(rows):
@@ -135,7 +137,9 @@ def run_phase(
     history: list[dict[str, Any]] = []
 
     def watch(epoch: int, training_loss: float, seconds: float) -> bool:
-        logits = predict_logits(model, lambda rows: batch_of(held_out, rows), held_out.encoded.lengths, recipe.batch_size)
+        logits = predict_logits(
+            model, lambda rows: batch_of(held_out, rows), held_out.encoded.lengths, recipe.batch_size
+        )
         eval_loss = float(keras.ops.mean(task.loss(0.0)(held_out.labels, logits)))
         truth = [labels[number] for number in held_out.labels]
         figure = task.measure(truth, answers(task, logits, labels), labels)[task.headline]
@@ -164,6 +168,7 @@ def run_phase(
                 dataset(training_batch, plan),
                 epochs=phase.epochs,
                 steps_per_epoch=steps,
+                shuffle=False,
                 verbose=0,
                 callbacks=[watcher],
             )
@@ -248,7 +253,9 @@ def predict_logits(
         float32[N, C].
     """
     batches = sorted_batches(lengths, batch_size)
-    found = model.predict(dataset(lambda rows: (batch_of(rows),), lambda: iter(batches)), verbose=0)
+    found = model.predict(
+        dataset(lambda rows: (batch_of(rows),), lambda: itertools.cycle(batches)), steps=len(batches), verbose=0
+    )
     logits = np.empty_like(found)
     logits[np.concatenate(batches)] = found
     return logits

@@ -80,7 +80,13 @@ def test_only_columns_can_be_set_where_nothing_is_trained():
 
 def test_a_recipe_survives_its_own_yaml(tmp_path):
     recipe = make_recipe(
-        {"task": "sentiment", "text_column": "Rezension", "labels": ["schlecht", "gut"], "epochs": 3, "layer_decay": 0.8}
+        {
+            "task": "sentiment",
+            "text_column": "Rezension",
+            "labels": ["schlecht", "gut"],
+            "epochs": 3,
+            "layer_decay": 0.8,
+        }
     )
     file = tmp_path / "recipe.yaml"
     file.write_text(recipe_yaml(recipe), encoding="utf-8")
