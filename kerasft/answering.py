@@ -9,12 +9,12 @@ import numpy as np
 
 from kerasft.data.read import Read, read_rows
 from kerasft.errors import KerasftError, did_you_mean
-from kerasft.start import start_tensorflow
+from kerasft.export.versions import PROOF, version_folder
 from kerasft.run import Run, load_run, read_json
+from kerasft.start import start_tensorflow
 from kerasft.tasks import find_task
 from kerasft.tasks.task import Task
 
-PROOF = Path("assets.extra") / "kerasft" / "proof.json"
 _BATCH_ROWS = 32
 
 
@@ -50,10 +50,9 @@ def open_answerer(target: Run | str | Path) -> Answerer:
     folder = Path(target)
     if not folder.is_dir():
         raise KerasftError(f"{folder} is not there: expected a run folder or an export (…/saved_models/NAME/VERSION).")
-    versions = [path for path in folder.iterdir() if path.name.isdigit() and (path / "saved_model.pb").is_file()]
-    if versions and not (folder / "recipe.yaml").is_file():
-        folder = max(versions, key=lambda path: int(path.name))
-    return _export_answerer(folder) if (folder / "saved_model.pb").is_file() else _run_answerer(load_run(folder))
+    if (folder / "recipe.yaml").is_file():
+        return _run_answerer(load_run(folder))
+    return _export_answerer(version_folder(folder))
 
 
 def _run_answerer(run: Run) -> Answerer:
@@ -167,8 +166,8 @@ def predict(target: Run | str | Path, data: Any, columns: Mapping[str, str] | No
 
     Args:
         target: a `Run` or the folder of a run or an export.
-        data: a list of strings (for tasks with one text column) or of mappings, or a source as `fit` takes it; labels are
-            not needed.
+        data: a list of strings (for tasks with one text column) or of mappings, or a source as `fit` takes it; labels
+            are not needed.
         columns: task column -> the file's column, where they differ.
 
     Returns:

@@ -21,8 +21,8 @@ def full_model(network: Network, frozen_below: int = 0):
 
     Args:
         network: the layers.
-        frozen_below: blocks below this one, and the embeddings, run as in inference even in training, without dropout: the
-            frozen part then gives the same hidden states as the prefix cache. 0 is for everything unfrozen.
+        frozen_below: blocks below this one, and the embeddings, run as in inference even in training, without dropout,
+            so that a frozen part gives the same hidden states as the prefix cache. 0 is for everything unfrozen.
 
     Returns:
         A `keras.Model` from the token inputs (int32[B, T] each, `padding_mask` among them) to logits.
@@ -42,8 +42,8 @@ def full_model(network: Network, frozen_below: int = 0):
 
 
 def _in_inference(model):
-    """A layer that runs `model` without dropout whatever it is told; `training=False` given to a functional model's layers
-    is overruled by the `training` that the model itself is called with."""
+    """A layer that runs `model` without dropout whatever it is told; `training=False` given to a functional model's
+    layers is overruled by the `training` that the model itself is called with."""
     import keras
 
     class InInference(keras.layers.Layer):
@@ -106,7 +106,8 @@ def freeze(network: Network, line: Frontier) -> None:
 
 
 def depths(network: Network) -> dict[str, int]:
-    """How far below the head each weight lies: 0 for head and top, 1 for the last block, …, blocks + 1 for the embeddings.
+    """How far below the head each weight lies: 0 for head and top, 1 for the last block, …, blocks + 1 for the
+    embeddings.
 
     Returns:
         Keyed by the weight's path.

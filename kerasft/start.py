@@ -19,6 +19,9 @@ def start_tensorflow() -> None:
 
         # The first look for devices prints notes too.
         tensorflow.config.list_logical_devices()
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3":
+        # Each phase traces its functions anew, by design; TensorFlow takes that for a mistake.
+        tensorflow.get_logger().setLevel("ERROR")
 
 
 @contextlib.contextmanager

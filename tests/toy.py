@@ -4,9 +4,30 @@ import csv
 import random
 from pathlib import Path
 
-GOOD = "good fine lovely warm bright clever funny great joyful brilliant".split()
-BAD = "bad poor dull cold grim stupid tedious awful joyless dreadful".split()
-OTHER = "a the this that film story plot cast scene and but with very quite rather it is was of in".split()
+GOOD = ["good", "fine", "lovely", "warm", "bright", "clever", "funny", "great", "joyful", "brilliant"]
+BAD = ["bad", "poor", "dull", "cold", "grim", "stupid", "tedious", "awful", "joyless", "dreadful"]
+OTHER = [
+    "a",
+    "the",
+    "this",
+    "that",
+    "film",
+    "story",
+    "plot",
+    "cast",
+    "scene",
+    "and",
+    "but",
+    "with",
+    "very",
+    "quite",
+    "rather",
+    "it",
+    "is",
+    "was",
+    "of",
+    "in",
+]
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz0123456789.,!?'-[]<>|/"]
 VOCABULARY = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),

@@ -49,7 +49,8 @@ def _run_block(block, hidden, mask):
 
 
 def text_functions(folder: Path) -> TextFunctions:
-    """Reads the vocabulary and the casing of a Keras preset folder, a Hugging Face folder, or one with `vocab.txt` alone.
+    """Reads the vocabulary and the casing of a Keras preset folder, a Hugging Face folder, or one with `vocab.txt`
+    alone.
 
     Raises:
         KerasftError: no vocabulary, or one without BERT's special tokens.

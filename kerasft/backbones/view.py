@@ -40,7 +40,8 @@ class TextFunctions:
         family: `bert` or `gpt2`.
         vocabulary: the pieces, by id.
         tokenize: string[B] -> `kerasft.text.bert.Tokens`, without special tokens.
-        pack: (one ragged int32[B, (T)] a segment, max_length) -> token inputs, name -> [B, T], padded to the longest row.
+        pack: (one ragged int32[B, (T)] a segment, max_length) -> token inputs, name -> [B, T], padded to the longest
+            row.
         lengths: the same arguments -> int32[B], the tokens that the rows have before the cut, special tokens included.
         padding: what a missing token is in each input, name -> number.
         max_length: the most tokens that the position embedding has.

@@ -39,10 +39,9 @@ def fit(
     on_bad_row,
 ):
     """Fine-tune a backbone on labelled text and publish the SavedModel."""
+    from kerasft.cli.show import show_figures
     from kerasft.training.fit import fit as fit_run
     from kerasft.training.recipe import parse_assignments
-
-    from kerasft.cli.show import show_figures
 
     settings = {**parse_assignments(assignments)}
     named = {"task": task, "backbone": backbone, "seed": seed}

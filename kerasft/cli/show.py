@@ -29,6 +29,5 @@ def _show_classes(classes: Mapping[str, Mapping[str, float]], matrix) -> None:
     print(f"\n  {'label':<{width}} precision  recall     f1   rows{'   taken for:' + head if few else ''}")
     for (name, row), counts in zip(classes.items(), matrix, strict=True):
         taken = f"{'':13}" + "".join(f"{count:>14}" for count in counts) if few else ""
-        print(
-            f"  {name[:width]:<{width}}    {row['precision']:.4f}  {row['recall']:.4f} {row['f1']:.4f} {row['rows']:>6}{taken}"
-        )
+        rates = f"{row['precision']:.4f}  {row['recall']:.4f} {row['f1']:.4f} {row['rows']:>6}"
+        print(f"  {name[:width]:<{width}}    {rates}{taken}")

@@ -1,4 +1,4 @@
-"""From rows to padded batches: each row is tokenised once, kept as flat integers, and padded only to its batch's longest."""
+"""From rows to padded batches: tokenised once, kept as flat integers, padded only to the longest of the batch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,8 +77,8 @@ def encode(text: TextFunctions, columns: Sequence[Sequence[str]], max_length: in
 def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """The batches of one epoch: rows of like length together, in an order that is random all the same.
 
-    Rows are shuffled, cut into windows of 50 batches, sorted by length within a window, cut into batches, and the batches
-    shuffled. A pure function of its arguments.
+    Rows are shuffled, cut into windows of 50 batches, sorted by length within a window, cut into batches, and the
+    batches shuffled. A pure function of its arguments.
 
     Args:
         lengths: int[N].
@@ -138,7 +138,8 @@ def dataset(batch: Callable[[np.ndarray], tuple], plan: Callable[[], Iterator[np
         plan: () -> the row numbers of each batch.
 
     Returns:
-        The dataset; every axis up to the second is unknown in its shapes, so that nothing is traced again for a new length.
+        The dataset; every axis up to the second is unknown in its shapes, so that nothing is traced again for a new
+        length.
     """
     import tensorflow as tf
 

@@ -75,7 +75,8 @@ def prepare_sets(task: Task, recipe: Recipe, data: Any, eval_data: Any, test_dat
         kept, out = split_rows(everything, task.text_columns, recipe.eval_share, recipe.seed)
         train, held_out = everything.take(kept), everything.take(out)
         notes.append(
-            f"No eval data given: {len(held_out)} of {len(everything)} rows ({recipe.eval_share:.0%} by their content) are held out."
+            f"No eval data given: {len(held_out):,} of {len(everything):,} rows "
+            f"({recipe.eval_share:.0%}, by their content) are held out."
         )
     else:
         train, held_out = everything, reads[1].rows

@@ -33,9 +33,9 @@ def classification_figures(truth: Sequence[str], answers: Mapping[str, np.ndarra
         labels: the C label names.
 
     Returns:
-        `accuracy` with its interval `accuracy_95`, `balanced_accuracy` (the mean recall of the classes present), `macro_f1`,
-        `log_loss` (nats), `per_class` (precision, recall, f1, rows), `confusion_matrix` (rows true, columns predicted, in
-        the order of `labels`) and `rows`. A ratio with an empty denominator is 0.
+        `accuracy` with its interval `accuracy_95`, `balanced_accuracy` (the mean recall of the classes present),
+        `macro_f1`, `log_loss` (nats), `per_class` (precision, recall, f1, rows), `confusion_matrix` (rows true, columns
+        predicted, in the order of `labels`) and `rows`. A ratio with an empty denominator is 0.
     """
     # scikit-learn takes a second to import: only when figures are wanted.
     from sklearn import metrics

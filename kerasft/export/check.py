@@ -16,9 +16,9 @@ from kerasft.export.proof import Answer, Difference, ask, compare
 from kerasft.export.prover import unpack
 from kerasft.export.servable import Inspection, inspect
 from kerasft.export.session import Signature
+from kerasft.export.versions import PROOF, version_folder
 
 TOLERANCE = 1e-5
-PROOF = Path("assets.extra") / "kerasft" / "proof.json"
 _MORE = 8
 
 
@@ -29,27 +29,6 @@ class Finding:
     status: str
     check: str
     detail: str
-
-
-def version_folder(path: Path) -> Path:
-    """Gives the folder with `saved_model.pb`: `path` itself or, as a server does, its highest version.
-
-    Raises:
-        KerasftError: there is neither.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        raise KerasftError(
-            f"{path} is not a folder. Pass an export, such as saved_models/sentiment or a version in it."
-        )
-    if (path / "saved_model.pb").is_file():
-        return path
-    versions = [entry for entry in path.iterdir() if entry.name.isdecimal() and (entry / "saved_model.pb").is_file()]
-    if not versions:
-        raise KerasftError(
-            f"{path} holds no saved_model.pb and no version folder (1, 2, …) with one: not a SavedModel."
-        )
-    return max(versions, key=lambda entry: int(entry.name))
 
 
 def check_export(path: str | Path) -> dict:

@@ -1,4 +1,4 @@
-"""Publish: write the SavedModel beside, prove it in a fresh process, rename it into place. A failed proof publishes nothing."""
+"""Publish: write the SavedModel beside, prove it in a fresh process, rename it into place; or publish nothing."""
 
 import base64
 import time
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.answering import PROOF
-from kerasft.atomic import new_folder, publish
+from kerasft.atomic import new_folder
 from kerasft.errors import KerasftError
 from kerasft.export.hostile import HOSTILE_TEXTS
+from kerasft.export.versions import PROOF, model_folder, place
 from kerasft.run import Run, load_run, read_json, write_json
 from kerasft.start import start_tensorflow
 from kerasft.training.progress import Say, say
@@ -40,25 +40,17 @@ def export(
     start_tensorflow()
     run = run if isinstance(run, Run) else load_run(run)
     began = time.monotonic()
-    parent = Path(export_dir) / _checked_name(name or run.task.name)
+    parent = model_folder(Path(export_dir), name or run.task.name)
     try:
         with new_folder(parent, "unproven") as beside:
             version = _write_and_prove(run, beside, report)
-            final = _place(beside, parent)
+            final = place(beside, parent)
     except OSError as error:
         raise KerasftError(f"The export to {parent} was not published: {error.strerror or error}.") from error
     seconds = round(time.monotonic() - began, 2)
     _note_seconds(run, seconds)
     report(f"Published {final} ({version['size']['bytes'] / 1e6:.1f} MB) in {seconds:.1f} s")
     return final
-
-
-def _checked_name(name: str) -> str:
-    if not name or name.startswith(".") or Path(name).name != name:
-        raise KerasftError(
-            f"Name '{name}' cannot be a folder of {'saved_models'}: pass one without '/' and a leading dot."
-        )
-    return name
 
 
 def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
@@ -102,7 +94,7 @@ def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
 
 
 def _cases(run: Run) -> tuple[list, dict[str, Any]]:
-    """What the export must answer, computed by the Keras model outside any export; and the hostile part, to be stored."""
+    """What the export must answer, computed by the Keras model outside any export; and what of it is stored."""
     from kerasft.export import saved_model
     from kerasft.export.proof import Case
 
@@ -160,18 +152,6 @@ def _examples(feeds: Mapping[str, Sequence[bytes]]) -> list[bytes]:
 
 def _storable(value: np.ndarray) -> list:
     return [item.decode() if isinstance(item, bytes) else item for item in value.tolist()]
-
-
-def _place(beside: Path, parent: Path) -> Path:
-    """Renames to the next free number; another export may take it first, then the one after."""
-    while True:
-        taken = [int(path.name) for path in parent.iterdir() if path.name.isdigit()]
-        final = parent / str(max(taken, default=0) + 1)
-        try:
-            publish(beside, final)
-            return final
-        except FileExistsError:
-            continue
 
 
 def _note_seconds(run: Run, seconds: float) -> None:

@@ -67,7 +67,8 @@ def save(
         return task.classify(logits(tf.io.parse_example(one_dimensional(inputs), features)), labels)
 
     module = tf.Module()
-    # The plain tf.Variables, each once: TensorFlow's C++ loader finds no others, and a tracked Keras model is stored twice.
+    # The plain tf.Variables, each once: TensorFlow's C++ loader finds no others, and a tracked Keras model is stored
+    # twice.
     module.weights = [weight.value for weight in network_weights(network)]
     column = {name: tf.TensorSpec([None], tf.string, name=name) for name in task.text_columns}
     tf.saved_model.save(

@@ -21,8 +21,8 @@ class Task:
         respond: (logits, label names) -> the named outputs of `serving_default`; graph ops only.
         classify: (logits, label names) -> `classes` string[B, C] and `scores` float32[B, C], TF Serving's Classify
             shape; graph ops only.
-        measure: (true labels, `respond`'s outputs as arrays, label names) -> figures, JSON-able. It takes what is served, so
-            that a run and its export are measured alike.
+        measure: (true labels, `respond`'s outputs as arrays, label names) -> figures, JSON-able. It takes what is
+            served, so that a run and its export are measured alike.
         headline: the key in `measure`'s answer that early stopping watches, larger is better.
         example: one row.
         labels: the default order of the label names, used when the data has exactly these.

@@ -7,15 +7,6 @@ al., https://arxiv.org/abs/1810.04805), but that special tokens spelt out in a t
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
-from typing import NamedTuple
 
 import tensorflow as tf
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.backbones.locate import locate
 from kerasft.backbones.load import load_text_functions
+from kerasft.backbones.locate import locate
 from kerasft.data.read import read_rows
 from kerasft.start import start_tensorflow
 from kerasft.training.progress import say

@@ -19,7 +19,8 @@ def read_vocabulary(path: str | Path) -> tuple[str, ...]:
         The pieces, in the order of their ids.
 
     Raises:
-        KerasftError: the file cannot be read, is not UTF-8, repeats a piece, lacks a special one or holds an unusable one.
+        KerasftError: the file cannot be read, is not UTF-8, repeats a piece, lacks a special one, or holds one
+            that no word can have.
     """
     path = Path(path)
     try:
@@ -54,5 +55,5 @@ def _check(pieces: tuple[str, ...], path: Path) -> None:
     unusable = [number for number, piece in enumerate(pieces, 1) if "\0" in piece or len(piece.encode()) > 256]
     if unusable:
         raise KerasftError(
-            f"The vocabulary {path} has a piece with a NUL or of over 256 bytes on line {unusable[0]}: is it a text file?"
+            f"The vocabulary {path} has a NUL or over 256 bytes on line {unusable[0]}: is it a BERT vocab.txt?"
         )

@@ -1,7 +1,7 @@
 """WordPiece: normalised words -> pieces of the vocabulary, longest match first.
 
-The algorithm of Song et al., "Fast WordPiece Tokenization" (https://aclanthology.org/2021.emnlp-main.160), as TensorFlow
-Text has it. Its limit on a word's length is in bytes, BERT's is in characters: `WordPiece` applies the latter.
+The algorithm is that of Song et al., "Fast WordPiece Tokenization" (https://aclanthology.org/2021.emnlp-main.160), in
+TensorFlow Text. Its limit on a word's length is in bytes, BERT's is in characters: `WordPiece` applies the latter.
 """
 
 import dataclasses

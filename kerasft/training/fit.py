@@ -1,14 +1,10 @@
 """`fit`: from labelled text to a run. Read top to bottom."""
 
 import contextlib
-import csv
 import dataclasses
-import json
-import platform
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,6 @@ from kerasft import run as runs
 from kerasft.atomic import new_file
 from kerasft.backbones.locate import locate, resolve
 from kerasft.data.prepare import Sets, balanced_weights, describe_classes, label_ids, prepare_sets, starter_file
-from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.start import start_tensorflow
 from kerasft.tasks import find_task
@@ -26,9 +21,7 @@ from kerasft.tasks.task import Task
 from kerasft.training.phases import frontier, plan
 from kerasft.training.progress import Bar, Say, say
 from kerasft.training.recipe import Phase, Recipe, make_recipe, read_settings
-
-PROOF_ROWS = 64
-_PACKAGES = ("kerasft", "tensorflow", "tensorflow-text", "keras", "keras-nlp", "numpy")
+from kerasft.training.record import describe_run, write_history, write_proof_rows, write_skipped
 
 
 def fit(
@@ -49,8 +42,8 @@ def fit(
 
     Args:
         task: a name of `kerasft.TASKS`; may come from the recipe.
-        data: a file (CSV, TSV, JSONL, Parquet), a folder or glob of them, `-` for standard input, or rows in memory; the
-            task's starter data when None.
+        data: a file (CSV, TSV, JSONL, Parquet), a folder or glob of them, `-` for standard input, or rows in memory;
+            the task's starter data when None.
         eval_data: held-out rows; when None, a share of `data` by content.
         test_data: rows that are only looked at in the end.
         backbone: a catalogue name, a keras-nlp preset, `hf://…`, `kaggle://…` or a folder.
@@ -65,8 +58,8 @@ def fit(
         The run.
 
     Raises:
-        KerasftError: a mistake in the arguments, the recipe or the data; nothing is written then. A loss that is not finite: the
-            run folder then holds the last good weights.
+        KerasftError: a mistake in the arguments, the recipe or the data; nothing is written then. A loss that is not
+            finite: the run folder then holds the last good weights.
     """
     began = time.monotonic()
     recipe = _gather(task, backbone, recipe, seed, settings)
@@ -140,10 +133,10 @@ def _train(
 
     runs.create_folder(folder)
     copy_definition(source, folder / "backbone")
-    record = _record(task, sets, replicas)
-    runs.save_definition(folder, recipe, record)
-    _write_skipped(folder, sets)
-    _write_proof_rows(folder, task, sets.held_out)
+    definition = describe_run(task, sets, replicas)
+    runs.save_definition(folder, recipe, definition)
+    write_skipped(folder, sets)
+    write_proof_rows(folder, task, sets.held_out)
 
     best, history, phase_records = Best(), [], []
     cache_folder = folder / "cache"
@@ -158,7 +151,7 @@ def _train(
             phase_records.append(entry)
             seconds["phases"].append(entry["seconds"])
             history += lines
-            _write_history(folder, history)
+            write_history(folder, history)
     finally:
         shutil.rmtree(cache_folder, ignore_errors=True)
         # A diverged or interrupted run keeps its last good weights too.
@@ -225,7 +218,8 @@ def _cached(network, phases: Sequence[Phase], train, held_out, folder: Path, rep
     needed = cache_bytes([train.encoded, held_out.encoded], boundaries, network.backbone.hidden_size)
     if not has_room(folder.parent, needed):
         report(
-            f"The prefix cache would take {needed / 1e6:.0f} MB and the disk is short: frozen blocks are run each epoch instead."
+            f"The prefix cache would take {needed / 1e6:.0f} MB and the disk is short: "
+            "frozen blocks are run each epoch instead."
         )
         return train, held_out
     began = time.monotonic()
@@ -257,50 +251,6 @@ def _figures(network, task: Task, recipe: Recipe, sets: Sets, encoded) -> dict[s
                 rows.column(task.label_column), answers(task, logits, sets.labels), sets.labels
             )
     return figures
-
-
-def _record(task: Task, sets: Sets, replicas: int) -> dict[str, Any]:
-    rows = {"train": sets.train, "eval": sets.held_out, "test": sets.test}
-    return {
-        "task": task.name,
-        "labels": list(sets.labels),
-        "data": {
-            name: {"rows": len(part), "sha256": part.fingerprint()} for name, part in rows.items() if part is not None
-        },
-        "notes": list(sets.notes),
-        "warnings": list(sets.warnings),
-        "skipped_rows": len(sets.skipped),
-        "replicas": replicas,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    with new_file(folder / "history.csv") as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
-
-
-def _write_skipped(folder: Path, sets: Sets) -> None:
-    if sets.skipped:
-        with new_file(folder / "skipped.jsonl") as beside:
-            lines = (json.dumps(dataclasses.asdict(skipped), ensure_ascii=False) for skipped in sets.skipped)
-            beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _write_proof_rows(folder: Path, task: Task, held_out: Rows) -> None:
-    """Some held-out texts stay with the run: an export is proven on them."""
-    columns = [held_out.column(name)[:PROOF_ROWS] for name in task.text_columns]
-    rows = [dict(zip(task.text_columns, texts, strict=True)) for texts in zip(*columns, strict=True)]
-    runs.write_json(folder / "proof_rows.json", rows)
 
 
 def _since(started: float) -> float:

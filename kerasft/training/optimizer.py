@@ -8,8 +8,10 @@ from kerasft.training.recipe import Phase, Recipe
 def make_optimizer(recipe: Recipe, phase: Phase, steps: int, depths: Mapping[str, int]):
     """A fresh optimizer for one phase.
 
-    Decoupled weight decay (Loshchilov and Hutter 2019) spares biases and norms, as BERT's own training did; the learning
-    rate of a layer is `layer_decay ** depth` of the head's (Howard and Ruder 2018); gradients are clipped by global norm.
+    Decoupled weight decay (Loshchilov and Hutter 2019) spares biases and norms, as BERT's own training did; the
+    learning
+    rate of a layer is `layer_decay ** depth` of the head's (Howard and Ruder 2018); gradients are clipped by global
+    norm.
 
     Args:
         recipe: weight decay, layer decay, warm-up, clipping.

@@ -179,7 +179,7 @@ def run_phase(
 
 
 def _model_of(network: Network, line, train: Examples) -> tuple[Any, Callable]:
-    """The model that a phase trains, and how to make its batches: from the cache where there is one, else from tokens."""
+    """The model that a phase trains, and how to make its batches: from the cache if there is one, else from tokens."""
     if train.cache is None or line.embeddings:
         return full_model(network, frozen_below=line.block), lambda of, rows: token_batch(of.encoded, rows)
     return suffix_model(network, line.block), lambda of, rows: of.cache.batch(line.block, rows)
@@ -218,9 +218,9 @@ def _watcher(watch: Callable[[int, float, float], bool], bar: Bar, rows: float, 
             loss = float(logs["loss"])
             if not math.isfinite(loss):
                 raise KerasftError(
-                    f"The loss is {loss} at step {batch + 1} of phase {number}: the training has diverged. "
-                    "The last good weights are kept. Lower the learning rate of this phase (--set learning_rate=… for the "
-                    "last one) or clip harder (--set clip_norm=0.1)."
+                    f"The loss is {loss} at step {batch + 1} of phase {number}: the training has diverged. The last "
+                    "good weights are kept. Lower this phase's learning rate (the last one's: --set learning_rate=…) "
+                    "or clip harder (--set clip_norm=0.1)."
                 )
             bar.move(rows, f"loss {loss:.4f}")
 

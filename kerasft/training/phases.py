@@ -1,4 +1,4 @@
-"""The unfreezing plan: which blocks each phase trains (Howard and Ruder 2018, in three steps instead of one a block)."""
+"""The unfreezing plan: which blocks each phase trains (after Howard and Ruder 2018)."""
 
 from dataclasses import dataclass
 

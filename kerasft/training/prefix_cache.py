@@ -1,7 +1,8 @@
 """The prefix cache: the frozen part is run once, and its hidden states wait on the disk for the phases that need them.
 
 The hidden states that enter a block stay valid as long as the blocks below it do: until a later phase unfreezes them.
-Every boundary that some phase needs is filled in one pass, in half precision, without padding, into memory-mapped files.
+Every boundary that some phase needs is filled in one pass, in half precision, without padding, into memory-mapped
+files.
 """
 
 import shutil

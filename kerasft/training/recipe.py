@@ -164,7 +164,7 @@ def parse_assignments(assignments: tuple[str, ...] | list[str]) -> dict[str, Any
             raise KerasftError(f"--set expects key=value, found {assignment!r}.")
         try:
             # Labels and columns are names: `labels=yes,no` and `text_column=1` must not turn into something else.
-            named = key.strip() == "labels" and not value.startswith("[") or key.strip().endswith(_COLUMN)
+            named = (key.strip() == "labels" and not value.startswith("[")) or key.strip().endswith(_COLUMN)
             settings[key.strip()] = value if named else yaml.safe_load(value)
         except yaml.YAMLError:
             raise KerasftError(f"--set {key.strip()}: {value!r} is not a YAML value.") from None

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: one line and exit status 2 for a mistake, nothing written, answers that agree."""
+"""The command line as a user meets it: a mistake is one line and exit status 2, and nothing is written."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Every task keeps the contract: its example goes from a row to an answer of the C++ loader. New tasks need no test code."""
+"""Every task keeps the contract: its example goes from a row to an answer of the C++ loader."""
 
 import numpy as np
 import pytest

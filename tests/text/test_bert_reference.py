@@ -28,22 +28,23 @@ def texts() -> list[str]:
 
 @needs_shared_data
 @pytest.mark.parametrize(
-    ("name", "lowercase", "share"),
+    ("name", "lowercase", "step"),
     [
-        # The casings that the models were trained with on all texts; the other ones on every tenth.
         ("bert-uncased", True, 1),
-        ("bert-base-chinese", False, 1),
-        ("bert-uncased", False, 10),
-        ("bert-base-chinese", True, 10),
+        # All texts that are not ASCII, and every eighth that is, to spare time. (Step 1 passes for all four.)
+        ("bert-base-chinese", True, 8),
+        ("bert-base-chinese", False, 8),
+        ("bert-uncased", False, 8),
     ],
 )
-def test_every_text_of_the_shared_data_has_the_reference_tokens_and_offsets(texts, name, lowercase, share):
+def test_every_text_of_the_shared_data_has_the_reference_tokens_and_offsets(texts, name, lowercase, step):
     vocabulary = read_vocabulary(DATA / "vocab" / name / "vocab.txt")
     reference = reference_tokenizer(vocabulary, lowercase)
     tokenize = tf.function(make_tokenizer(vocabulary, lowercase), input_signature=[tf.TensorSpec([None], tf.string)])
 
-    for start in range(0, len(texts) // share, 4096):
-        batch = texts[start * share : (start + 4096) * share : share]
+    chosen = [text for number, text in enumerate(texts) if number % step == 0 or not text.isascii()]
+    for start in range(0, len(chosen), 4096):
+        batch = chosen[start : start + 4096]
         other_ids, other_offsets = difference(tokenize(tf.constant(batch)), reference.encode_batch(batch))
         assert [batch[row] for row in other_ids] == []
         assert [batch[row] for row in other_offsets] == []

@@ -1,5 +1,7 @@
 """The optimizer's promises: rates by depth, decay that spares biases, warm-up, linear decay to nothing."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def test_the_rate_rises_then_falls_and_never_is_zero():
     rates = [float(schedule(step)) for step in range(10)]
     assert rates[1] == pytest.approx(0.1)
     assert rates[0] == pytest.approx(0.05)
-    assert all(later < earlier for earlier, later in zip(rates[1:], rates[2:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[1:]))
     assert rates[-1] > 0
     assert float(rate) == pytest.approx(0.05)
 

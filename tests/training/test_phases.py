@@ -25,7 +25,7 @@ def test_a_backbone_of_one_block_has_a_plan_too():
 
 def test_more_blocks_than_the_backbone_has_is_told_before_training():
     recipe = make_recipe({"task": "sentiment", "phases": [{"unfrozen": 7, "epochs": 1, "learning_rate": 1e-3}]})
-    with pytest.raises(KerasftError, match="7 blocks.* has 6"):
+    with pytest.raises(KerasftError, match=r"7 blocks.* has 6"):
         plan(recipe, rows=100, blocks=6)
 
 
