@@ -131,7 +131,7 @@ def test_batches_of_none_and_of_nothing():
 
 
 def test_a_wrong_rank_is_refused():
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="shape"):
         make_tokenizer(VOCABULARY, lowercase=True)(tf.constant([["a"]]))
 
 

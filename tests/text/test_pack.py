@@ -93,7 +93,7 @@ def test_how_much_was_cut():
 
 
 def test_a_limit_without_room_for_the_special_tokens_is_refused():
-    with pytest.raises(KerasftError, match="max_length must be at least 3 .* found 2"):
+    with pytest.raises(KerasftError, match=r"max_length must be at least 3 .* found 2"):
         packed([[1]], [[1]], max_length=2)
 
 
