@@ -1,0 +1,111 @@
+"""A toy GPT-2: the view against keras-nlp's own model, the text functions, and from rows to served answers."""
+
+import json
+
+import numpy as np
+import pytest
+
+import kerasft
+from kerasft.backbones.load import family_of, load_backbone, load_text_functions
+from kerasft.errors import KerasftError
+from kerasft.export.session import Session
+from tests.toy import toy_rows
+from tests.toy_gpt2 import train, write_backbone, write_files
+
+
+@pytest.fixture(scope="module")
+def toy_gpt2(tmp_path_factory):
+    return write_backbone(tmp_path_factory.mktemp("toy") / "gpt2")
+
+
+def test_the_view_computes_what_the_backbone_does(toy_gpt2):
+    import keras
+    import keras_nlp
+
+    view = load_backbone(toy_gpt2)
+    inputs = view.inputs()
+    hidden = view.embed(inputs)
+    for block in view.blocks:
+        hidden = view.run_block(block, hidden, inputs["padding_mask"])
+    model = keras.Model(inputs, view.finish(hidden))
+
+    whole = keras_nlp.models.Backbone.from_preset(str(toy_gpt2))
+    rows = {
+        "token_ids": np.array([[5, 6, 7, 8], [9, 10, 0, 0]]),
+        "padding_mask": np.array([[1, 1, 1, 1], [1, 1, 0, 0]]),
+    }
+    np.testing.assert_allclose(model(rows), whole(rows), atol=1e-6)
+    assert (view.family, view.hidden_size, len(view.blocks)) == ("gpt2", 16, 2)
+    parts = [*view.bottom, *view.blocks, *view.top]
+    assert {weight.path for part in parts for weight in part.weights} == {weight.path for weight in whole.weights}
+
+
+def test_padding_does_not_change_the_last_real_token(toy_gpt2):
+    import keras_nlp
+
+    model = keras_nlp.models.Backbone.from_preset(str(toy_gpt2))
+    short = model({"token_ids": np.array([[5, 6]]), "padding_mask": np.array([[1, 1]])})
+    padded = model({"token_ids": np.array([[5, 6, 0, 0]]), "padding_mask": np.array([[1, 1, 0, 0]])})
+    np.testing.assert_allclose(short[:, 1], padded[:, 1], atol=1e-6)
+
+
+def test_text_functions_of_the_three_sorts_of_folder(toy_gpt2, tmp_path):
+    vocabulary, merges = train()
+    alone = write_files(tmp_path / "alone", vocabulary, merges)
+    hugging_face = write_files(tmp_path / "hugging-face", vocabulary, merges)
+    (hugging_face / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_positions": 48}))
+    texts = ["the film isn't  good\n\nat all", ""]
+    rows = []
+    for folder, max_length in ((toy_gpt2, 64), (hugging_face, 48), (alone, 1024)):
+        functions = load_text_functions(folder)
+        assert functions.max_length == max_length
+        assert functions.pooling == "last"
+        assert functions.vocabulary == tuple(vocabulary)
+        segments = [functions.tokenize(texts).ids]
+        packed = functions.pack(segments, max_length=16)
+        assert packed.keys() == functions.padding.keys()
+        rows.append((packed["token_ids"].numpy().tolist(), functions.lengths(segments).numpy().tolist()))
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0][0][1][0] == vocabulary["<|endoftext|>"]
+
+
+def test_a_folder_without_a_vocabulary(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    with pytest.raises(KerasftError, match=r"expected .*vocab\.json with merges\.txt or .*vocabulary\.json with"):
+        load_text_functions(tmp_path)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "vocab.json").write_text("{}")
+    with pytest.raises(KerasftError, match="found nothing known"):
+        family_of(tmp_path)
+
+
+def test_from_rows_to_served_answers(toy_gpt2, tmp_path):
+    rows = toy_rows(60)
+    run = kerasft.fit(
+        task="sentiment",
+        data=rows,
+        eval_data=rows[:12],
+        backbone=str(toy_gpt2),
+        output=tmp_path / "run",
+        batch_size=8,
+        phases=[
+            {"unfrozen": "head", "epochs": 1, "learning_rate": 1e-2},
+            {"unfrozen": 1, "epochs": 1, "learning_rate": 5e-3},
+            {"unfrozen": "all", "epochs": 2, "learning_rate": 5e-3},
+        ],
+        report=lambda line: None,
+    )
+    exported = run.export(export_dir=tmp_path / "saved_models")  # proven in the C++ loader
+    texts = [*(row["text"] for row in rows[:5]), "", "a", "<|endoftext|>", "\n\n're 中文 \0"]
+    with Session(exported) as session:
+        served = session.run("serving_default", {"text": [text.encode() for text in texts]})
+        alone = session.run("serving_default", {"text": [b""]})
+    for row, answer in enumerate(kerasft.predict(run, texts)):
+        for key, value in served.items():
+            if isinstance(value[row], bytes):
+                assert answer[key] == value[row].decode()
+            else:
+                np.testing.assert_allclose(answer[key], value[row], atol=1e-5)
+    for key, value in alone.items():
+        if not isinstance(value[0], bytes):
+            np.testing.assert_allclose(value[0], served[key][5], atol=1e-5)
