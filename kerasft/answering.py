@@ -32,7 +32,7 @@ class Answerer:
     task: Task
     labels: tuple[str, ...]
     columns: Mapping[str, str]
-    answer: Callable[[Mapping[str, Sequence[str]]], Mapping[str, np.ndarray]]
+    answer: Callable[[Mapping[str, Sequence[bytes]]], Mapping[str, np.ndarray]]
 
 
 def open_answerer(target: Run | str | Path) -> Answerer:
@@ -105,7 +105,12 @@ def answer_all(answerer: Answerer, columns: Mapping[str, Sequence[str]]) -> dict
     parts = []
     for start in range(0, max(len(first), 1), _BATCH_ROWS):
         rows = order[start : start + _BATCH_ROWS]
-        parts.append(answerer.answer({name: [values[row] for row in rows] for name, values in columns.items()}))
+        # As for `kerasft tokens`: an undecodable byte of an argument comes as a surrogate, and goes as that byte.
+        texts = {
+            name: [values[row].encode("utf-8", errors="surrogateescape") for row in rows]
+            for name, values in columns.items()
+        }
+        parts.append(answerer.answer(texts))
     back = np.argsort(order)
     return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
 

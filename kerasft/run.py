@@ -1,12 +1,13 @@
 """A run: the folder that `fit` leaves. Enough to evaluate, predict, repeat or export.
 
 recipe.yaml    every key spelt out
-run.json       task, labels, phases, columns, data fingerprint, versions
+run.json       task, labels, data fingerprint, what was said of the data, versions
 backbone/      the backbone's definition and vocabulary, no weights
 model.weights.h5
 history.csv    one line an epoch
 metrics.json   figures and seconds; written last, so a run without it did not finish
 skipped.jsonl  rows left out with --on-bad-row skip
+    proof_rows.json    some held-out texts, on which an export is proven
 """
 
 import json

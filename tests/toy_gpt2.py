@@ -1,5 +1,6 @@
 """A byte-level BPE vocabulary of a few hundred pieces, trained here, and a toy GPT-2 that uses it."""
 
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -24,7 +25,7 @@ def train(corpus: str = CORPUS, merges: int = 150) -> tuple[dict[str, int], list
     while len(learnt) < merges:
         pairs = Counter()
         for word, count in words.items():
-            for pair in zip(word, word[1:], strict=False):
+            for pair in itertools.pairwise(word):
                 pairs[pair] += count
         pair = max((pair for pair in pairs if "".join(pair) not in pieces), key=lambda pair: (pairs[pair], pair))
         learnt.append(pair)

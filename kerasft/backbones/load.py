@@ -4,11 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
-from kerasft.backbones import bert
+from kerasft.backbones import bert, gpt2
 from kerasft.backbones.view import Backbone, TextFunctions
 from kerasft.errors import KerasftError
 
-FAMILIES = {"bert": bert}
+FAMILIES = {"bert": bert, "gpt2": gpt2}
 
 _WEIGHTS = {".safetensors", ".h5", ".bin", ".msgpack", ".onnx", ".ot"}
 
@@ -26,6 +26,8 @@ def family_of(folder: Path) -> str:
         family = said.removesuffix("Backbone").lower()
     elif (folder / "vocab.txt").is_file():
         family = "bert"
+    elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        family = "gpt2"
     else:
         family = "nothing known"
     if family not in FAMILIES:

@@ -1,6 +1,7 @@
 """The command line: a lazy group. A command's module is imported when it is named, TensorFlow when it is used."""
 
 import importlib
+import io
 import os
 import sys
 
@@ -54,6 +55,9 @@ def main(arguments: list[str] | None = None) -> None:
     # TensorFlow's start-up chatter is for its developers. What a user sets wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # A lone surrogate (an undecodable byte of an argument) has no UTF-8: show it escaped rather than fall over it.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         group.main(args=arguments, prog_name="kerasft", standalone_mode=False)
     except KerasftError as error:

@@ -29,5 +29,5 @@ def predict(target, texts, data, assignments, output):
             print(line)
         return
     with new_file(Path(output)) as beside:
-        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
     click.echo(f"Wrote {len(answers)} answers to {output}", err=True)

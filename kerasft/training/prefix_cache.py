@@ -5,6 +5,7 @@ Every boundary that some phase needs is filled in one pass, in half precision, w
 files.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def fill_cache(
     folder.mkdir(parents=True)
     model = prefix_model(network, boundaries)
     shape = (int(encoded.starts[-1]), network.backbone.hidden_size)
-    files = {b: np.memmap(folder / f"{b}.f16", np.float16, "w+", shape=shape) for b in boundaries}
+    files = {b: _reserved(folder / f"{b}.f16", shape) for b in boundaries}
     largest = float(np.finfo(np.float16).max)
     signature = {name: tf.TensorSpec([None, None], tf.int32) for name in encoded.inputs}
 
@@ -95,3 +96,13 @@ def fill_cache(
                 file[first:last] = states[str(boundary)][end - (last - first) : end]
         tick(len(rows))
     return Cache(hidden=files, starts=encoded.starts)
+
+
+def _reserved(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """A new memory-mapped float16 array whose blocks are on the disk already.
+
+    A mapped file with holes, on a disk that fills up, kills the process (SIGBUS) instead of raising `OSError`.
+    """
+    with open(path, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(shape[0] * shape[1] * 2, 1))
+    return np.memmap(path, np.float16, "r+", shape=shape)

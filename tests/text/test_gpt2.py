@@ -169,7 +169,7 @@ ALPHABET = st.one_of(
 TEXTS = st.text(ALPHABET, max_size=30)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=TEXTS)
 def test_the_tokens_of_a_text_tile_it(text):
     tokens, tokenize = toy()
@@ -195,7 +195,7 @@ def test_a_text_does_not_depend_on_its_batch(texts):
             assert joint[row].numpy().tolist() == single[0].numpy().tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=st.binary(max_size=40))
 def test_any_bytes(text):
     tokens, tokenize = toy()

@@ -80,7 +80,7 @@ def test_a_folder_without_a_vocabulary(tmp_path):
 
 
 def test_from_rows_to_served_answers(toy_gpt2, tmp_path):
-    rows = toy_rows(60)
+    rows = toy_rows(40)
     run = kerasft.fit(
         task="sentiment",
         data=rows,
@@ -91,7 +91,6 @@ def test_from_rows_to_served_answers(toy_gpt2, tmp_path):
         phases=[
             {"unfrozen": "head", "epochs": 1, "learning_rate": 1e-2},
             {"unfrozen": 1, "epochs": 1, "learning_rate": 5e-3},
-            {"unfrozen": "all", "epochs": 2, "learning_rate": 5e-3},
         ],
         report=lambda line: None,
     )
@@ -109,3 +108,32 @@ def test_from_rows_to_served_answers(toy_gpt2, tmp_path):
     for key, value in alone.items():
         if not isinstance(value[0], bytes):
             np.testing.assert_allclose(value[0], served[key][5], atol=1e-5)
+
+
+def test_a_hugging_face_folder_loads(tmp_path):
+    from safetensors.numpy import save_file
+
+    vocabulary, merges = train()
+    folder = write_files(tmp_path / "gpt2", vocabulary, merges)
+    size, width = len(vocabulary), 16
+    config = {"model_type": "gpt2", "vocab_size": size, "n_layer": 1, "n_head": 2, "n_embd": width}
+    config |= {"n_positions": 32, "resid_pdrop": 0.1}
+    (folder / "config.json").write_text(json.dumps(config))
+    shapes = {"wte.weight": (size, width), "wpe.weight": (32, width), "ln_f.weight": (width,), "ln_f.bias": (width,)}
+    for name, shape in {
+        "ln_1": (width,),
+        "ln_2": (width,),
+        "attn.c_attn": (width, 3 * width),
+        "attn.c_proj": (width, width),
+        "mlp.c_fc": (width, 4 * width),
+        "mlp.c_proj": (4 * width, width),
+    }.items():
+        shapes |= {f"h.0.{name}.weight": shape, f"h.0.{name}.bias": shape[-1:]}
+    draw = np.random.default_rng(0)
+    weights = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(weights, folder / "model.safetensors")
+
+    view = load_backbone(folder)
+    np.testing.assert_array_equal(view.bottom[0].weights[0], weights["wte.weight"])
+    np.testing.assert_array_equal(view.top[0].weights[0], weights["ln_f.weight"])
+    assert load_backbone(folder, weights=False).hidden_size == width
