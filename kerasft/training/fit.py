@@ -18,7 +18,7 @@ from kerasft.errors import KerasftError
 from kerasft.start import start_tensorflow
 from kerasft.tasks import find_task
 from kerasft.tasks.task import Task
-from kerasft.training.phases import frontier, plan
+from kerasft.training.phases import batch_size, frontier, plan
 from kerasft.training.progress import Bar, Say, say
 from kerasft.training.recipe import Phase, Recipe, make_recipe, read_settings
 from kerasft.training.record import describe_run, write_history, write_proof_rows, write_skipped
@@ -103,9 +103,15 @@ def _train(
     text = load_text_functions(source)
     max_length = min(recipe.max_length, text.max_length)
     backbone = load_backbone(source)
-    phases = plan(recipe, len(sets.train), len(backbone.blocks))
+    phases = plan(recipe, len(backbone.blocks))
     recipe = recipe.model_copy(
-        update={"max_length": max_length, "phases": phases, "epochs": None, "learning_rate": None}
+        update={
+            "max_length": max_length,
+            "batch_size": batch_size(recipe, len(sets.train)),
+            "phases": phases,
+            "epochs": None,
+            "learning_rate": None,
+        }
     )
     network = Network(backbone, runs.make_head(task, recipe, backbone, text, len(sets.labels)))
     full_model(network)

@@ -23,6 +23,7 @@ def make_optimizer(recipe: Recipe, phase: Phase, steps: int, depths: Mapping[str
         A `keras.optimizers.Optimizer`.
     """
     import keras
+    import tensorflow as tf
 
     class LayerwiseAdamW(keras.optimizers.Adam):
         def build(self, variables):
@@ -32,10 +33,23 @@ def make_optimizer(recipe: Recipe, phase: Phase, steps: int, depths: Mapping[str
 
         def update_step(self, gradient, variable, learning_rate):
             index = self._get_variable_index(variable)
-            rate = keras.ops.cast(learning_rate, variable.dtype) * self._scales[index]
+            rate = tf.cast(learning_rate, variable.dtype) * self._scales[index]
             if self._decays[index]:
                 self.assign_sub(variable, variable * (rate * self._decays[index]))
-            super().update_step(gradient, variable, rate)
+            step = tf.cast(self.iterations + 1, variable.dtype)
+            # One fused op a weight: Keras' own update is some fifteen, each a pass over the memory and a node to trace.
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=self._momentums[index].value.handle,
+                v=self._velocities[index].value.handle,
+                beta1_power=self.beta_1**step,
+                beta2_power=self.beta_2**step,
+                lr=rate,
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                epsilon=self.epsilon,
+                grad=tf.convert_to_tensor(gradient),
+            )
 
     return LayerwiseAdamW(
         learning_rate=_schedule(phase.learning_rate, steps, round(recipe.warmup * steps)),

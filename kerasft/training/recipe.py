@@ -45,8 +45,8 @@ class Recipe(pydantic.BaseModel):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs a row by rows / (classes * rows of its class)."""
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    """Global: rows of one update over all devices."""
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Global: rows of one update over all devices; 16 for little data, else 32, when absent."""
     epochs: Annotated[int, Field(ge=1)] | None = None
     """Of the last phase."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

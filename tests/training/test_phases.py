@@ -3,30 +3,30 @@
 import pytest
 
 from kerasft.errors import KerasftError
-from kerasft.training.phases import Frontier, frontier, plan
+from kerasft.training.phases import Frontier, batch_size, frontier, plan
 from kerasft.training.recipe import Phase, make_recipe
 
 
-def test_the_gradual_plan_goes_from_the_head_to_everything():
-    phases = plan(make_recipe({"task": "sentiment"}), rows=10_000, blocks=12)
-    assert [phase.unfrozen for phase in phases] == ["head", 6, "all"]
+def test_the_gradual_plan_goes_from_the_head_to_every_block():
+    phases = plan(make_recipe({"task": "sentiment"}), blocks=12)
+    assert [phase.unfrozen for phase in phases] == ["head", 12]
 
 
 def test_epochs_and_learning_rate_are_the_last_phases():
     recipe = make_recipe({"task": "sentiment", "epochs": 7, "learning_rate": 1e-6})
-    *earlier, last = plan(recipe, rows=10_000, blocks=12)
+    *earlier, last = plan(recipe, blocks=12)
     assert (last.epochs, last.learning_rate) == (7, 1e-6)
     assert all(phase.learning_rate > 1e-6 for phase in earlier)
 
 
 def test_a_backbone_of_one_block_has_a_plan_too():
-    assert [phase.unfrozen for phase in plan(make_recipe({"task": "sentiment"}), 100, 1)] == ["head", 1, "all"]
+    assert [phase.unfrozen for phase in plan(make_recipe({"task": "sentiment"}), 1)] == ["head", 1]
 
 
 def test_more_blocks_than_the_backbone_has_is_told_before_training():
     recipe = make_recipe({"task": "sentiment", "phases": [{"unfrozen": 7, "epochs": 1, "learning_rate": 1e-3}]})
     with pytest.raises(KerasftError, match=r"7 blocks.* has 6"):
-        plan(recipe, rows=100, blocks=6)
+        plan(recipe, blocks=6)
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,9 @@ def test_more_blocks_than_the_backbone_has_is_told_before_training():
 )
 def test_where_a_phase_cuts(unfrozen, expected):
     assert frontier(Phase(unfrozen=unfrozen, epochs=1, learning_rate=1.0), blocks=6) == expected
+
+
+def test_little_data_gets_smaller_batches_unless_the_recipe_says():
+    recipe = make_recipe({"task": "sentiment"})
+    assert batch_size(recipe, 1_000) < batch_size(recipe, 10_000)
+    assert batch_size(make_recipe({"task": "sentiment", "batch_size": 7}), 1_000) == 7
