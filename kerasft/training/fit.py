@@ -102,6 +102,8 @@ def _train(
 
     text = load_text_functions(source)
     max_length = min(recipe.max_length, text.max_length)
+    if max_length < recipe.max_length:
+        report(f"Backbone {recipe.backbone} takes {max_length} tokens at most: max_length is {max_length}.")
     backbone = load_backbone(source)
     phases = plan(recipe, len(backbone.blocks))
     recipe = recipe.model_copy(
@@ -145,6 +147,8 @@ def _train(
     write_proof_rows(folder, task, sets.held_out)
 
     best, history, phase_records = Best(), [], []
+    # Even a run that diverges in its first epoch has good weights: those that it began with.
+    best.offer(network, best.rank, phase=0)
     cache_folder = folder / "cache"
     try:
         started = time.monotonic()
@@ -158,13 +162,15 @@ def _train(
             seconds["phases"].append(entry["seconds"])
             history += lines
             write_history(folder, history)
+    except KeyboardInterrupt:
+        report(f"Stopped: {folder} keeps the best weights so far; it is not a finished run.")
+        raise
     finally:
         shutil.rmtree(cache_folder, ignore_errors=True)
         # A diverged or interrupted run keeps its last good weights too.
-        if best.weights is not None:
-            best.restore(network)
-            with new_file(folder / runs.WEIGHTS) as beside:
-                full_model(network).save_weights(beside)
+        best.restore(network)
+        with new_file(folder / runs.WEIGHTS) as beside:
+            full_model(network).save_weights(beside)
 
     started = time.monotonic()
     figures = _figures(network, task, recipe, sets, encoded)

@@ -48,7 +48,7 @@ class Best:
     """
 
     rank: tuple[float, float] = (-math.inf, -math.inf)
-    weights: Sequence[np.ndarray] | None = None
+    weights: Sequence[np.ndarray] = ()
     phase: int = 0
 
     def offer(self, network: Network, rank: tuple[float, float], phase: int) -> bool:
@@ -61,9 +61,8 @@ class Best:
 
     def restore(self, network: Network) -> None:
         """Puts the best weights back."""
-        if self.weights is not None:
-            for weight, value in zip(network_weights(network), self.weights, strict=True):
-                weight.assign(value)
+        for weight, value in zip(network_weights(network), self.weights, strict=True):
+            weight.assign(value)
 
 
 def network_weights(network: Network) -> list:
@@ -143,6 +142,7 @@ def run_phase(
             model, lambda rows: batch_of(held_out, rows), held_out.encoded.lengths, recipe.batch_size
         )
         eval_loss = float(keras.ops.mean(task.loss(0.0)(held_out.labels, logits)))
+        _check_finite(eval_loss, "held-out loss", f"after epoch {epoch + 1}", number)
         truth = [labels[number] for number in held_out.labels]
         figure = task.measure(truth, answers(task, logits, labels), labels)[task.headline]
         better = best.offer(network, (figure, -eval_loss), number)
@@ -159,7 +159,7 @@ def run_phase(
         )
         report(
             f"  epoch {epoch + 1}/{phase.epochs}  loss {training_loss:.4f}  held-out loss {eval_loss:.4f}  "
-            f"{task.headline} {figure:.4f}  {rate:.0f} rows/s{'  *' if better else ''}"
+            f"{task.headline} {figure:.4f}  {rate:.0f} rows/s{'  best so far' if better else ''}"
         )
         return better
 
@@ -218,12 +218,7 @@ def _watcher(watch: Callable[[int, float, float], bool], bar: Bar, rows: float, 
 
         def on_train_batch_end(self, batch, logs=None):
             loss = float(logs["loss"])
-            if not math.isfinite(loss):
-                raise KerasftError(
-                    f"The loss is {loss} at step {batch + 1} of phase {number}: the training has diverged. The last "
-                    "good weights are kept. Lower this phase's learning rate (the last one's: --set learning_rate=…) "
-                    "or clip harder (--set clip_norm=0.1)."
-                )
+            _check_finite(loss, "loss", f"at step {batch + 1}", number)
             bar.move(rows, f"loss {loss:.4f}")
 
         def on_epoch_end(self, epoch, logs=None):
@@ -233,6 +228,15 @@ def _watcher(watch: Callable[[int, float, float], bool], bar: Bar, rows: float, 
                 self.model.stop_training = True
 
     return Watcher()
+
+
+def _check_finite(loss: float, what: str, when: str, number: int) -> None:
+    if not math.isfinite(loss):
+        raise KerasftError(
+            f"The {what} is {loss} {when} of phase {number}: the training has diverged. The last good weights are "
+            "kept. Lower this phase's learning rate (the last one's: --set learning_rate=…) or clip harder "
+            "(--set clip_norm=0.1)."
+        )
 
 
 def answers(task: Task, logits: np.ndarray, labels: Sequence[str]) -> dict[str, np.ndarray]:

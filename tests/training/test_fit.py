@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_run(toy_backbone, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_with_the_last_good_weights(toy_backbone, tmp_path):
     phases = [*SHORT, {"unfrozen": "all", "epochs": 5, "learning_rate": 1e30}]
-    with pytest.raises(kerasft.KerasftError, match="phase 2: the training has diverged"):
+    with pytest.raises(kerasft.KerasftError, match=r"phase 2: the training has diverged"):
         fit(toy_backbone, tmp_path / "run", phases=phases)
     import h5py
 
