@@ -201,7 +201,7 @@ def test_ctrl_c_ends_with_130_and_publishes_nothing(tmp_path, toy_backbone):
     seen = []
     for line in process.stderr:
         seen.append(line)
-        if line.startswith("Phase 3"):
+        if line.startswith("Phase 2"):
             process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     assert "Interrupted" in seen[-1]
