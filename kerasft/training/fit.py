@@ -18,7 +18,7 @@ from kerasft.errors import KerasftError
 from kerasft.start import start_tensorflow
 from kerasft.tasks import find_task
 from kerasft.tasks.task import Task
-from kerasft.training.phases import batch_size, frontier, plan
+from kerasft.training.phases import batch_size, cacheable, frontier, plan
 from kerasft.training.progress import Bar, Say, say
 from kerasft.training.recipe import Phase, Recipe, make_recipe, read_settings
 from kerasft.training.record import describe_run, write_history, write_proof_rows, write_skipped
@@ -154,9 +154,11 @@ def _train(
         started = time.monotonic()
         train, held_out = _cached(network, phases, train, held_out, cache_folder, report)
         seconds["cache"] = _since(started)
+        fresh = cacheable([frontier(phase, len(backbone.blocks)) for phase in phases])
         for number, phase in enumerate(phases, start=1):
+            sides = (train, held_out) if fresh[number - 1] else (_uncached(train), _uncached(held_out))
             entry, lines = run_phase(
-                network, task, recipe, phase, number, train, held_out, sets.labels, best, len(history), report
+                network, task, recipe, phase, number, *sides, sets.labels, best, len(history), report
             )
             phase_records.append(entry)
             seconds["phases"].append(entry["seconds"])
@@ -224,7 +226,7 @@ def _cached(network, phases: Sequence[Phase], train, held_out, folder: Path, rep
 
     blocks = len(network.backbone.blocks)
     lines = [frontier(phase, blocks) for phase in phases]
-    boundaries = sorted({line.block for line in lines if not line.embeddings})
+    boundaries = sorted({line.block for line, fresh in zip(lines, cacheable(lines), strict=True) if fresh})
     if not boundaries:
         return train, held_out
     needed = cache_bytes([train.encoded, held_out.encoded], boundaries, network.backbone.hidden_size)
@@ -242,6 +244,10 @@ def _cached(network, phases: Sequence[Phase], train, held_out, folder: Path, rep
         ]
     report(f"Prefix cache: {needed / 1e6:.0f} MB at {len(boundaries)} boundaries in {time.monotonic() - began:.1f} s")
     return cached
+
+
+def _uncached(part):
+    return dataclasses.replace(part, cache=None)
 
 
 def _figures(network, task: Task, recipe: Recipe, sets: Sets, encoded) -> dict[str, dict]:

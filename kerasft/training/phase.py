@@ -112,7 +112,7 @@ def run_phase(
     line = frontier(phase, len(network.backbone.blocks))
     freeze(network, line)
     model, batch_of = _model_of(network, line, train)
-    record = _describe(network, phase, line, cached=train.cache is not None and not line.embeddings)
+    record = _describe(network, phase, line, cached=train.cache is not None)
     report(f"Phase {number}: {record['trains']}; {phase.epochs} epochs at up to {phase.learning_rate:g}")
 
     steps = math.ceil(len(train.labels) / recipe.batch_size)
@@ -120,7 +120,7 @@ def run_phase(
     model.compile(
         optimizer=make_optimizer(recipe, phase, steps * phase.epochs, depths(network)),
         loss=loss,
-        # XLA compiles anew for each length of batch; FACTS measured: it does not pay without fixed shapes.
+        # XLA compiles anew for each length of batch: it does not pay without fixed shapes.
         jit_compile=False,
     )
     # With its variables made before, the train function is traced once instead of twice: half of a phase's start.
@@ -182,7 +182,7 @@ def run_phase(
 
 def _model_of(network: Network, line, train: Examples) -> tuple[Any, Callable]:
     """The model that a phase trains, and how to make its batches: from the cache if there is one, else from tokens."""
-    if train.cache is None or line.embeddings:
+    if train.cache is None:
         return full_model(network, frozen_below=line.block), lambda of, rows: token_batch(of.encoded, rows)
     return suffix_model(network, line.block), lambda of, rows: of.cache.batch(line.block, rows)
 

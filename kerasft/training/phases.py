@@ -1,5 +1,6 @@
 """The unfreezing plan: which blocks each phase trains (after Howard and Ruder 2018)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kerasft.errors import KerasftError
@@ -63,3 +64,19 @@ def frontier(phase: Phase, blocks: int) -> Frontier:
     if phase.unfrozen == "all":
         return Frontier(block=0, embeddings=True)
     return Frontier(block=blocks if phase.unfrozen == "head" else blocks - phase.unfrozen, embeddings=False)
+
+
+def cacheable(lines: Sequence[Frontier]) -> list[bool]:
+    """Which phases may train on hidden states that were stored before the first of them.
+
+    Args:
+        lines: the frontier of each phase, in order.
+
+    Returns:
+        For each phase, whether its frozen part has been frozen in every earlier phase too: else the states are stale.
+    """
+    return [
+        not line.embeddings
+        and all(not earlier.embeddings and earlier.block >= line.block for earlier in lines[:number])
+        for number, line in enumerate(lines)
+    ]

@@ -7,10 +7,6 @@ from collections.abc import Callable
 Say = Callable[[str], None]
 
 
-def say_nothing(line: str) -> None:
-    """A reporter for library use that wants silence."""
-
-
 def say(line: str) -> None:
     """Prints a line on standard error: standard output is for results."""
     print(line, file=sys.stderr, flush=True)

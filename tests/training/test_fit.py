@@ -139,3 +139,9 @@ def test_two_devices_train_in_step(toy_backbone, tmp_path):
     assert run.record["replicas"] == 2
     assert run.metrics["metrics"]["accuracy"] >= 0.8
     assert (tmp_path / "out" / "sentiment" / "1" / "saved_model.pb").is_file()
+
+
+def test_a_phase_after_its_frozen_part_was_trained_does_not_use_the_cache(toy_backbone, tmp_path):
+    phases = [{"unfrozen": 2, "epochs": 1, "learning_rate": 5e-3}, *SHORT]
+    run, _ = fit(toy_backbone, tmp_path / "run", phases=phases)
+    assert [phase["from_cache"] for phase in run.metrics["phases"]] == [True, False]

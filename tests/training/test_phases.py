@@ -3,7 +3,7 @@
 import pytest
 
 from kerasft.errors import KerasftError
-from kerasft.training.phases import Frontier, batch_size, frontier, plan
+from kerasft.training.phases import Frontier, batch_size, cacheable, frontier, plan
 from kerasft.training.recipe import Phase, make_recipe
 
 
@@ -41,3 +41,10 @@ def test_little_data_gets_smaller_batches_unless_the_recipe_says():
     recipe = make_recipe({"task": "sentiment"})
     assert batch_size(recipe, 1_000) < batch_size(recipe, 10_000)
     assert batch_size(make_recipe({"task": "sentiment", "batch_size": 7}), 1_000) == 7
+
+
+def test_states_stored_at_the_start_are_not_used_once_what_lies_below_has_been_trained():
+    head, top, every, embeddings = Frontier(6, False), Frontier(3, False), Frontier(0, False), Frontier(0, True)
+    assert cacheable([head, top, every, embeddings]) == [True, True, True, False]
+    assert cacheable([top, head, top]) == [True, False, True]
+    assert cacheable([embeddings, head]) == [False, False]
