@@ -10,18 +10,20 @@ skipped.jsonl  rows left out with --on-bad-row skip
     proof_rows.json    some held-out texts, on which an export is proven
 """
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kerasft.atomic import new_file
+from kerasft.atomic import new_file, new_folder, publish
 from kerasft.errors import KerasftError
 from kerasft.tasks import find_task
 from kerasft.tasks.task import Task
-from kerasft.training.recipe import Recipe, make_recipe, read_settings, recipe_yaml
+from kerasft.training.recipe import Recipe, make_recipe, recipe_yaml
+from kerasft.training.settings import read_settings
 
 WEIGHTS = "model.weights.h5"
 
@@ -115,19 +117,27 @@ def next_folder(parent: Path, name: str) -> Path:
     return parent / f"{name}-{max(taken, default=0) + 1}"
 
 
-def create_folder(folder: Path) -> Path:
-    """Makes a new run folder.
+@contextlib.contextmanager
+def new_run(folder: Path) -> Iterator[Path]:
+    """Gives a folder beside `folder` to write a run's definition to; it is renamed to `folder` when that is done.
 
     Raises:
         KerasftError: there is something there already: a run is never overwritten.
     """
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise KerasftError(f"Run folder {folder} exists and is never overwritten. Pass another --output.") from None
+        with new_folder(folder.parent, "new-run") as beside:
+            yield beside
+            publish(beside, folder)
     except OSError as error:
+        if folder.exists():
+            raise KerasftError(f"Run folder {folder} exists and is never overwritten. Pass another --output.") from None
         raise KerasftError(f"Run folder {folder} cannot be made: {error.strerror}.") from None
-    return folder
+
+
+def save_weights(folder: Path, model) -> None:
+    """Writes the weights of a run's full model."""
+    with new_file(folder / WEIGHTS) as beside:
+        model.save_weights(beside)
 
 
 def save_definition(folder: Path, recipe: Recipe, record: Mapping[str, Any]) -> None:
@@ -153,7 +163,12 @@ def load_run(folder: str | Path) -> Run:
         if not (folder / name).is_file():
             raise KerasftError(f"{folder} is not a run of kerasft: it has no {name}.")
     if not (folder / "metrics.json").is_file():
-        raise KerasftError(f"Run {folder} did not finish: it has no metrics.json. Run `kerasft fit` again.")
+        raise KerasftError(f"Run {folder} did not finish. To go on with it: kerasft fit --resume {folder}")
+    return open_run(folder)
+
+
+def open_run(folder: Path) -> Run:
+    """Opens a run whose weights are there; its figures may not be yet."""
     record = read_json(folder / "run.json")
     recipe = make_recipe(read_settings(folder / "recipe.yaml"), str(folder / "recipe.yaml"))
     return Run(folder, recipe, tuple(record["labels"]), record)

@@ -8,11 +8,13 @@ import sys
 import click
 
 from kerasft.errors import KerasftError, did_you_mean
+from kerasft.training.stopping import Stopped
 from kerasft.version import __version__
 
 # Name of the command -> its one line of help, so that `kerasft --help` imports none of them.
 COMMANDS = {
     "fit": "Fine-tune a backbone on labelled text and publish the SavedModel.",
+    "launch": "Start several local workers of one training run.",
     "evaluate": "Measure a run or an export on labelled data.",
     "predict": "Answer texts with a run or an export.",
     "export": "Publish a run as the next version of a SavedModel.",
@@ -69,6 +71,9 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"{error.format_message().rstrip('.?')}.{at}")
     except click.ClickException as error:
         _fail(error.format_message())
+    except Stopped as stop:
+        # The run has said already how to go on.
+        sys.exit(stop.exit_status)
     except (KeyboardInterrupt, click.Abort):
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)

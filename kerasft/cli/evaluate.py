@@ -14,7 +14,7 @@ def evaluate(target, data, assignments, as_json):
     """Measure a run or an export on labelled data."""
     from kerasft.answering import evaluate as figures_of
     from kerasft.cli.show import show_figures
-    from kerasft.training.recipe import parse_columns
+    from kerasft.training.settings import parse_columns
 
     found = figures_of(target, data, parse_columns(assignments))
     if as_json:

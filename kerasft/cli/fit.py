@@ -13,52 +13,45 @@ import click
 @click.option("--set", "assignments", metavar="K=V", multiple=True, help="One setting; wins over --recipe. Repeatable.")
 @click.option("--seed", type=int, metavar="N", help="Of split, new weights and order (default: 0).")
 @click.option("--output", metavar="RUN_DIR", help="The run folder, new (default: runs/TASK-N).")
-@click.option("--export-dir", metavar="DIR", default="saved_models", show_default=True, help="Where exports live.")
+@click.option("--resume", metavar="RUN_DIR", help="Go on with a run that was stopped, to the very same result.")
+@click.option("--keep-cache", is_flag=True, help="Leave the prefix cache in the run folder, for the next run.")
+@click.option("--find-lr", is_flag=True, help="Train nothing; try learning rates and suggest one.")
+@click.option("--export-dir", metavar="DIR", help="Where exports live (default: saved_models).")
 @click.option("--name", metavar="NAME", help="Of the exported model (default: the task's).")
 @click.option("--no-export", is_flag=True, help="Leave the run, publish nothing.")
-@click.option(
-    "--on-bad-row",
-    type=click.Choice(["error", "skip"]),
-    default="error",
-    show_default=True,
-    help="Stop, or list and go on.",
-)
-def fit(
-    task,
-    data,
-    eval_data,
-    test_data,
-    backbone,
-    recipe,
-    assignments,
-    seed,
-    output,
-    export_dir,
-    name,
-    no_export,
-    on_bad_row,
-):
+@click.option("--on-bad-row", type=click.Choice(["error", "skip"]), help="Stop, or list and go on (default: error).")
+def fit(assignments, export_dir, name, no_export, find_lr, resume, keep_cache, on_bad_row, **arguments):
     """Fine-tune a backbone on labelled text and publish the SavedModel."""
+    from kerasft.training.settings import parse_assignments
+
+    settings = parse_assignments(assignments)
+    if find_lr:
+        from kerasft.cli.find_lr import show_suggestion
+
+        show_suggestion(settings, on_bad_row or "error", arguments)
+        return
     from kerasft.cli.show import show_figures
     from kerasft.training.fit import fit as fit_run
-    from kerasft.training.recipe import parse_assignments
 
-    settings = {**parse_assignments(assignments)}
-    named = {"task": task, "backbone": backbone, "seed": seed}
-    settings.update({key: value for key, value in named.items() if value is not None})
+    given = {"export_dir": export_dir, "name": name, "no_export": no_export or None}
     run = fit_run(
-        data=data,
-        eval_data=eval_data,
-        test_data=test_data,
-        recipe=recipe,
-        output=output,
+        **arguments,
+        resume=resume,
+        keep_cache=keep_cache,
         on_bad_row=on_bad_row,
+        remember={"export": given},
         **settings,
     )
+    if run is None:
+        return
     show_figures(run.metrics["metrics"], "held-out rows")
     if "test_metrics" in run.metrics:
         show_figures(run.metrics["test_metrics"], "test rows")
-    exported = None if no_export else run.export(export_dir=export_dir, name=name)
+    # A resumed run is published where the first command wanted it, unless this one says otherwise.
+    wanted = {**run.record.get("export", {}), **{key: value for key, value in given.items() if value is not None}}
+    exported = None
+    if not wanted["no_export"] and not run.metrics["seconds"]["export"]:
+        exported = run.export(export_dir=wanted["export_dir"] or "saved_models", name=wanted["name"])
     print(f"Run: {run.folder}")
     if exported:
         print(f"SavedModel: {exported}")

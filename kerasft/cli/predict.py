@@ -18,7 +18,7 @@ def predict(target, texts, data, assignments, output):
     """Answer texts with a run or an export, one JSON object a line."""
     from kerasft.answering import predict as answers_of
     from kerasft.atomic import new_file
-    from kerasft.training.recipe import parse_columns
+    from kerasft.training.settings import parse_columns
 
     if bool(texts) == bool(data):
         raise KerasftError("Expected either --text (once or more) or --data.")

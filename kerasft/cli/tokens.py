@@ -16,7 +16,7 @@ from kerasft.errors import KerasftError
 def tokens(backbone, texts, data, assignments, as_json):
     """Show pieces, ids and character offsets of texts, as training and serving see them, without special tokens."""
     from kerasft.text.show import token_rows
-    from kerasft.training.recipe import parse_columns
+    from kerasft.training.settings import parse_columns
 
     if bool(texts) == bool(data):
         raise KerasftError("Expected either --text (once or more) or --data.")

@@ -1,14 +1,29 @@
-"""From rows to padded batches: tokenised once, kept as flat integers, padded only to the longest of the batch."""
+"""From rows to padded batches: tokenised once, kept without padding, padded only to the longest of the batch."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kerasft.backbones.view import TextFunctions
+from kerasft.data.batches import shuffled_batches, sorted_batches
+from kerasft.data.row_file import RowFile
+
+__all__ = [
+    "Encoded",
+    "encode",
+    "padded",
+    "padding_mask",
+    "shuffled_batches",
+    "sorted_batches",
+    "token_batch",
+]
 
 _TOKENISE_ROWS = 512
-_WINDOW_BATCHES = 50
+_MASK = "padding_mask"
 
 
 @dataclass(frozen=True)
@@ -16,13 +31,14 @@ class Encoded:
     """Token inputs of N rows, laid end to end.
 
     Attributes:
-        inputs: name -> int32[sum of lengths].
+        inputs: name -> int32[sum of lengths], in memory or in a file. The padding mask is not among them: it follows
+            from the lengths.
         starts: int64[N + 1], where each row begins in `inputs`.
         uncut: int32[N], the tokens that each row had before the cut.
         padding: name -> the number that fills a short row.
     """
 
-    inputs: Mapping[str, np.ndarray]
+    inputs: Mapping[str, np.ndarray | RowFile]
     starts: np.ndarray
     uncut: np.ndarray
     padding: Mapping[str, int]
@@ -36,16 +52,22 @@ class Encoded:
         return len(self.starts) - 1
 
 
-def encode(text: TextFunctions, columns: Sequence[Sequence[str]], max_length: int) -> Encoded:
+def encode(text: TextFunctions, columns: Sequence[Any], max_length: int, folder: Path | None = None) -> Encoded:
     """Tokenises rows through the graph function that the export holds.
 
     Args:
         text: the family's functions.
-        columns: one sequence of N strings for each text column.
+        columns: N strings for each text column: a sequence, or an Arrow array (`rows.table.column(name)`), of which
+            only some hundred rows at a time become Python strings.
         max_length: tokens kept of each row.
+        folder: where the tokens are written as they come, one file an input; whoever made the folder removes it. None:
+            they stay in memory.
 
     Returns:
         The rows in their order.
+
+    Raises:
+        OSError: the disk is full.
     """
     import tensorflow as tf
 
@@ -53,57 +75,52 @@ def encode(text: TextFunctions, columns: Sequence[Sequence[str]], max_length: in
     def tokens(texts):
         segments = [text.tokenize(part).ids for part in texts]
         packed = text.pack(segments, max_length=max_length)
-        kept = tf.cast(packed["padding_mask"], tf.bool)
+        kept = tf.cast(packed[_MASK], tf.bool)
         return (
-            {name: tf.boolean_mask(value, kept) for name, value in packed.items()},
+            {name: tf.boolean_mask(value, kept) for name, value in packed.items() if name != _MASK},
             tf.reduce_sum(tf.cast(kept, tf.int64), axis=1),
             text.lengths(segments),
         )
 
-    chunks, lengths, uncut = [], [np.zeros(1, np.int64)], []
-    for start in range(0, len(columns[0]), _TOKENISE_ROWS):
-        chunk, kept, whole = tokens([tf.constant(list(c[start : start + _TOKENISE_ROWS]), tf.string) for c in columns])
-        chunks.append({name: value.numpy().astype(np.int32) for name, value in chunk.items()})
-        lengths.append(kept.numpy())
-        uncut.append(whole.numpy().astype(np.int32))
+    names = [name for name in text.padding if name != _MASK]
+    lengths, uncut = [np.zeros(1, np.int64)], []
+    with _sinks(names, folder) as (add, finished):
+        for start in range(0, len(columns[0]), _TOKENISE_ROWS):
+            chunk, kept, whole = tokens([tf.constant(_texts(column, start), tf.string) for column in columns])
+            for name in names:
+                add(name, chunk[name].numpy().astype(np.int32))
+            lengths.append(kept.numpy())
+            uncut.append(whole.numpy().astype(np.int32))
+    starts = np.cumsum(np.concatenate(lengths))
     return Encoded(
-        inputs={name: np.concatenate([chunk[name] for chunk in chunks]) for name in text.padding},
-        starts=np.cumsum(np.concatenate(lengths)),
-        uncut=np.concatenate(uncut),
+        inputs={name: finished(name, starts) for name in names},
+        starts=starts,
+        uncut=np.concatenate(uncut) if uncut else np.zeros(0, np.int32),
         padding=text.padding,
     )
 
 
-def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The batches of one epoch: rows of like length together, in an order that is random all the same.
-
-    Rows are shuffled, cut into windows of 50 batches, sorted by length within a window, cut into batches, and the
-    batches shuffled. A pure function of its arguments.
-
-    Args:
-        lengths: int[N].
-        batch_size: rows a batch; the last may have fewer.
-        seed: of the run.
-        epoch: counted over the whole run.
-
-    Returns:
-        Row numbers, int64, a batch each.
-    """
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(lengths))
-    window = batch_size * _WINDOW_BATCHES
-    batches = []
-    for start in range(0, len(order), window):
-        rows = order[start : start + window]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
-    return [batches[number] for number in random.permutation(len(batches))]
+def _texts(column: Any, start: int) -> list:
+    part = column[start : start + _TOKENISE_ROWS]
+    return part.to_pylist() if hasattr(part, "to_pylist") else list(part)
 
 
-def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Every row once, longest first (so that a batch too large for the memory fails at once), for evaluation."""
-    order = np.argsort(-lengths, kind="stable")
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+@contextlib.contextmanager
+def _sinks(names: Sequence[str], folder: Path | None) -> Iterator[tuple[Callable, Callable]]:
+    """Where tokens go: (name, array) -> None to add some, (name, starts) -> array or `RowFile` when all are there."""
+    if folder is None:
+        chunks: dict[str, list[np.ndarray]] = {name: [np.zeros(0, np.int32)] for name in names}
+        yield (lambda name, array: chunks[name].append(array)), (lambda name, starts: np.concatenate(chunks.pop(name)))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"{name}.i32" for name in names}
+    with contextlib.ExitStack() as stack:
+        # Not written beside and renamed: nobody but the `Encoded` that comes of it knows these files.
+        files = {name: stack.enter_context(open(path, "wb")) for name, path in paths.items()}
+        yield (
+            (lambda name, array: files[name].write(array.tobytes())),
+            (lambda name, starts: RowFile(paths[name], starts, np.dtype(np.int32))),
+        )
 
 
 def padded(flat: np.ndarray, starts: np.ndarray, rows: np.ndarray, fill) -> np.ndarray:
@@ -125,30 +142,24 @@ def padded(flat: np.ndarray, starts: np.ndarray, rows: np.ndarray, fill) -> np.n
     return batch
 
 
+def padding_mask(starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """1 for the tokens of some rows, 0 for what fills them up: int32[B, T]."""
+    lengths = starts[rows + 1] - starts[rows]
+    return (np.arange(lengths.max(initial=0))[None] < lengths[:, None]).astype(np.int32)
+
+
 def token_batch(encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The token inputs of some rows, int32[B, T] each."""
-    return {name: padded(flat, encoded.starts, rows, encoded.padding[name]) for name, flat in encoded.inputs.items()}
+    """The token inputs of some rows, int32[B, T] each.
 
-
-def dataset(batch: Callable[[np.ndarray], tuple], plan: Callable[[], Iterator[np.ndarray]]):
-    """A `tf.data.Dataset` of the batches that `plan` names.
-
-    Args:
-        batch: row numbers -> a tuple of (nested dicts of) arrays whose first axis is B.
-        plan: () -> the row numbers of each batch.
-
-    Returns:
-        The dataset; every axis up to the second is unknown in its shapes, so that nothing is traced again for a new
-        length.
+    Raises:
+        OSError: the tokens lie in a file that cannot be read.
     """
-    import tensorflow as tf
-
-    def spec(array: np.ndarray):
-        free = min(array.ndim, 2)
-        return tf.TensorSpec([None] * free + list(array.shape[free:]), array.dtype)
-
-    signature = tf.nest.map_structure(spec, batch(next(plan())))
-    made = tf.data.Dataset.from_generator(lambda: map(batch, plan()), output_signature=signature)
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return made.with_options(options).prefetch(2)
+    batch = {}
+    for name, fill in encoded.padding.items():
+        if name == _MASK:
+            batch[name] = padding_mask(encoded.starts, rows)
+        elif isinstance(encoded.inputs[name], RowFile):
+            batch[name] = encoded.inputs[name].padded(rows, fill)
+        else:
+            batch[name] = padded(encoded.inputs[name], encoded.starts, rows, fill)
+    return batch

@@ -132,11 +132,10 @@ def _keras_answers(
     """Through the training pipeline: encode, the Keras model, respond, each on its own."""
     from kerasft.data.pipeline import encode, token_batch
     from kerasft.network import full_model
-    from kerasft.training.phase import predict_logits
+    from kerasft.training.forward import predict_logits
 
     encoded = encode(run.text, list(feeds.values()), run.recipe.max_length)
     model = full_model(run.network)
-    model.compile(jit_compile=False)
     logits = predict_logits(model, lambda rows: token_batch(encoded, rows), encoded.lengths, batch_size=32)
     return tuple(
         {name: np.asarray(value) for name, value in function(logits, run.labels).items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from kerasft.backbones.view import TextFunctions
 from kerasft.network import Network, full_model
 from kerasft.tasks.task import Task
-from kerasft.training.phase import network_weights
+from kerasft.weights import network_weights
 
 SERVING = "serving_default"
 CLASSIFY = "classify"

@@ -1,23 +1,31 @@
 """The prefix cache: the frozen part is run once, and its hidden states wait on the disk for the phases that need them.
 
 The hidden states that enter a block stay valid as long as the blocks below it do: until a later phase unfreezes them.
-Every boundary that some phase needs is filled in one pass, in half precision, without padding, into memory-mapped
-files.
+Every boundary that some phase needs is filled in one pass, in half precision, without padding. A file's name carries
+the key of all that its states depend on, and a small JSON beside it, written last, says that it is whole: nothing stale
+and nothing half written is ever read, whatever ended the process that wrote it.
 """
 
+import contextlib
+import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from kerasft.data.pipeline import Encoded, padded, sorted_batches, token_batch
-from kerasft.network import Network, prefix_model
+from kerasft.atomic import new_file
+from kerasft.backbones.lock import only_one
+from kerasft.data.pipeline import Encoded, padding_mask
+from kerasft.data.row_file import RowFile, reserve, write_at
+from kerasft.network import Network
+from kerasft.training.cache_key import cache_keys
+from kerasft.training.prefix_pass import prefix_pass
 
 _SPARE_BYTES = 2**30
-_BATCH_ROWS = 64
+_STATES = np.dtype(np.float16)
 
 
 @dataclass(frozen=True)
@@ -25,29 +33,86 @@ class Cache:
     """Hidden states of N rows at some boundaries.
 
     Attributes:
-        hidden: boundary (the block that the states enter) -> float16[sum of lengths, H], memory-mapped.
+        hidden: boundary (the block that the states enter) -> float16[sum of lengths, H] in a file.
         starts: int64[N + 1], where each row begins.
     """
 
-    hidden: dict[int, np.ndarray]
+    hidden: Mapping[int, RowFile]
     starts: np.ndarray
 
     def batch(self, boundary: int, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """`hidden` float32[B, T, H] and `padding_mask` int32[B, T] of some rows."""
-        lengths = self.starts[rows + 1] - self.starts[rows]
-        hidden = padded(self.hidden[boundary], self.starts, rows, 0).astype(np.float32)
-        mask = np.arange(hidden.shape[1])[None] < lengths[:, None]
-        return {"hidden": hidden, "padding_mask": mask.astype(np.int32)}
+        """`hidden` float16[B, T, H] and `padding_mask` int32[B, T] of some rows; the model casts to what it computes
+        in.
+
+        Raises:
+            OSError: the file is gone or was cut short.
+        """
+        return {"hidden": self.hidden[boundary].padded(rows, 0), "padding_mask": padding_mask(self.starts, rows)}
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a run wants of the cache, and what is there already.
+
+    Attributes:
+        keys: boundary -> the key of its states.
+        found: boundary -> a complete file of them.
+        bytes_each: size of one boundary's file.
+    """
+
+    keys: Mapping[int, str]
+    found: Mapping[int, Path]
+    bytes_each: int
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The boundaries that a pass has to fill."""
+        return tuple(boundary for boundary in self.keys if boundary not in self.found)
+
+    @property
+    def needed_bytes(self) -> int:
+        """What filling them takes on the disk."""
+        return len(self.missing) * self.bytes_each
+
+
+def search_cache(network: Network, encoded: Encoded, boundaries: Sequence[int], folders: Sequence[Path] = ()) -> Search:
+    """Looks for hidden states that an earlier run has left. Changes nothing.
+
+    Args:
+        network: as it is before training.
+        encoded: the rows.
+        boundaries: blocks whose entering hidden states are wanted.
+        folders: the run's own cache folder, then those of other runs; they need not exist.
+
+    Returns:
+        What was found, and what is missing.
+    """
+    keys = cache_keys(network, encoded, boundaries)
+    size = cache_bytes([encoded], [0], network.backbone.hidden_size)
+    return Search(keys, _find(keys, folders, size), size)
 
 
 def cache_bytes(rows: Sequence[Encoded], boundaries: Sequence[int], hidden_size: int) -> int:
     """What the caches of some rows take on the disk, in bytes."""
-    return sum(int(encoded.starts[-1]) for encoded in rows) * len(boundaries) * hidden_size * 2
+    return sum(int(encoded.starts[-1]) for encoded in rows) * len(boundaries) * hidden_size * _STATES.itemsize
 
 
-def has_room(folder: Path, needed: int) -> bool:
-    """Whether the disk of `folder` takes `needed` bytes and leaves 1 GiB."""
-    return shutil.disk_usage(folder).free - needed >= _SPARE_BYTES
+def decline_reason(folder: Path, needed_bytes: int, cache_gb: float | None = None) -> str | None:
+    """Why the cache should not be made, for the report; None when it may be.
+
+    Args:
+        folder: where it would be; need not exist.
+        needed_bytes: of all its files together, less those that are there already.
+        cache_gb: the most that it may take, in units of 10^9 bytes; None: what the disk has.
+    """
+    need = f"The prefix cache would take {needed_bytes / 1e9:.2f} GB"
+    instead = "frozen blocks are run each epoch instead."
+    if cache_gb is not None and needed_bytes > cache_gb * 1e9:
+        return f"{need} and cache_gb allows {cache_gb:g}: {instead}"
+    free = shutil.disk_usage(_existing(folder)).free
+    if needed_bytes and needed_bytes > free - _SPARE_BYTES:
+        return f"{need} and the disk has {free / 1e9:.2f} GB, of which 1 stays free: {instead}"
+    return None
 
 
 def fill_cache(
@@ -56,53 +121,127 @@ def fill_cache(
     boundaries: Sequence[int],
     folder: Path,
     tick: Callable[[int], None] = lambda rows: None,
+    others: Sequence[Path] = (),
+    search: Search | None = None,
 ) -> Cache:
-    """Runs the prefix once over all rows.
+    """Gives the hidden states at some boundaries: those that are there, and the rest by one pass over all rows.
+
+    Files of other runs are linked into `folder`, so that they stay when the other run is removed; where the file system
+    cannot, they are read where they are. Processes that share `folder` wait for each other: one runs the pass, the
+    others use it. What an interrupted pass left in `folder` is removed.
 
     Args:
-        network: its blocks below the highest boundary are run as in inference.
+        network: its blocks below the highest boundary are run as in inference, in the layers' own precision.
         encoded: the rows.
         boundaries: blocks whose entering hidden states are wanted.
-        folder: is made; holds one file a boundary.
+        folder: is made; holds two files a boundary.
         tick: told of the rows done after each batch.
+        others: cache folders of other runs.
+        search: of the same rows and boundaries, when it was made already: hashing takes a moment.
 
     Returns:
-        The cache. float16 keeps three digits of states of order 1; values beyond its range are clipped to it.
+        The cache. float16 keeps three digits of states of order 1 (and all of bfloat16's); values beyond its range are
+        clipped to it.
+
+    Raises:
+        OSError: the disk is full; nothing is left then.
     """
-    import tensorflow as tf
-
-    folder.mkdir(parents=True)
-    model = prefix_model(network, boundaries)
-    shape = (int(encoded.starts[-1]), network.backbone.hidden_size)
-    files = {b: _reserved(folder / f"{b}.f16", shape) for b in boundaries}
-    largest = float(np.finfo(np.float16).max)
-    signature = {name: tf.TensorSpec([None, None], tf.int32) for name in encoded.inputs}
-
-    @tf.function(input_signature=[signature])
-    def run(batch):
-        real = tf.cast(batch["padding_mask"], tf.bool)
-        states = model(batch, training=False)
-        return {
-            key: tf.cast(tf.clip_by_value(tf.boolean_mask(value, real), -largest, largest), tf.float16)
-            for key, value in states.items()
-        }
-
-    for rows in sorted_batches(encoded.lengths, _BATCH_ROWS):
-        states = {key: value.numpy() for key, value in run(token_batch(encoded, rows)).items()}
-        ends = np.cumsum(encoded.lengths[rows])
-        for row, end in zip(rows, ends, strict=True):
-            first, last = encoded.starts[row], encoded.starts[row + 1]
-            for boundary, file in files.items():
-                file[first:last] = states[str(boundary)][end - (last - first) : end]
-        tick(len(rows))
-    return Cache(hidden=files, starts=encoded.starts)
+    search = search or search_cache(network, encoded, boundaries)
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_one(folder / ".lock", waiting=lambda: None):
+        _tidy(folder)
+        found = _find(search.keys, (folder, *others), search.bytes_each)
+        adopted = {boundary: _adopt(path, folder, search.keys[boundary]) for boundary, path in found.items()}
+        paths = {boundary: path for boundary, path in adopted.items() if path}
+        missing = {b: folder / _name(b, key) for b, key in search.keys.items() if b not in paths}
+        if missing:
+            _fill(network, encoded, missing, search, tick)
+        else:
+            tick(len(encoded))
+    shape = (network.backbone.hidden_size,)
+    return Cache(
+        {b: RowFile(path, encoded.starts, _STATES, shape) for b, path in sorted({**paths, **missing}.items())},
+        encoded.starts,
+    )
 
 
-def _reserved(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """A new memory-mapped float16 array whose blocks are on the disk already.
+def _fill(
+    network: Network, encoded: Encoded, paths: Mapping[int, Path], search: Search, tick: Callable[[int], None]
+) -> None:
+    """Runs the pass and publishes its files, the states first, then the notes that say they are whole."""
+    token_bytes = network.backbone.hidden_size * _STATES.itemsize
+    lengths = encoded.lengths
+    with contextlib.ExitStack() as stack:
+        files = {}
+        for boundary, path in paths.items():
+            beside = stack.enter_context(new_file(path))
+            files[boundary] = stack.enter_context(open(beside, "r+b", buffering=0)).fileno()
+            reserve(files[boundary], search.bytes_each)
+        for rows, states in prefix_pass(network, encoded, sorted(paths)):
+            ends = np.cumsum(lengths[rows]).tolist()
+            for boundary, descriptor in files.items():
+                flat = states[boundary]
+                for row, first, last in zip(rows, [0, *ends], ends, strict=False):
+                    write_at(descriptor, flat[first:last], int(encoded.starts[row]) * token_bytes)
+            tick(len(rows))
+    for boundary, path in paths.items():
+        _note(path, search.keys[boundary])
 
-    A mapped file with holes, on a disk that fills up, kills the process (SIGBUS) instead of raising `OSError`.
-    """
-    with open(path, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(shape[0] * shape[1] * 2, 1))
-    return np.memmap(path, np.float16, "r+", shape=shape)
+
+def _note(path: Path, key: str) -> None:
+    """The JSON that makes a file of states complete."""
+    with new_file(path.with_suffix(".json")) as beside:
+        beside.write_text(json.dumps({"key": key, "bytes": path.stat().st_size}) + "\n", encoding="utf-8")
+
+
+def _name(boundary: int, key: str) -> str:
+    return f"{boundary}-{key[:32]}.f16"
+
+
+def _find(keys: Mapping[int, str], folders: Iterable[Path], size: int) -> dict[int, Path]:
+    """Complete files of the wanted states; the first folder that has one wins."""
+    found: dict[int, Path] = {}
+    for folder in folders:
+        for boundary, key in keys.items():
+            path = Path(folder) / _name(boundary, key)
+            if boundary not in found and _complete(path) == (key, size):
+                found[boundary] = path
+    return found
+
+
+def _complete(path: Path) -> tuple[str, int] | None:
+    """Key and size of a file of states, or None when its note is missing or says otherwise."""
+    try:
+        note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        return (note["key"], size) if note["bytes"] == size and path.name.endswith(f"-{note['key'][:32]}.f16") else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _adopt(path: Path, folder: Path, key: str) -> Path | None:
+    """Links another run's file into `folder`; the path to read it by, or None when it has just been removed."""
+    if path.parent == folder:
+        return path
+    own = folder / path.name
+    try:
+        os.link(path, own)
+    except FileNotFoundError:
+        return None
+    except OSError:  # another disk, or one without links
+        return path
+    _note(own, key)
+    return own
+
+
+def _tidy(folder: Path) -> None:
+    """Removes what is not complete. Only the holder of the lock may: another's file in the making looks just so."""
+    for path in folder.iterdir():
+        states = path.with_suffix(".f16")
+        if path.name != ".lock" and (path.name.startswith(".") or _complete(states) is None):
+            path.unlink()
+
+
+def _existing(folder: Path) -> Path:
+    folder = Path(folder).absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())

@@ -1,7 +1,7 @@
 """The recipe: how one run goes. The same keys in YAML, in `--set key=value` and in Python."""
 
+import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -9,6 +9,8 @@ import yaml
 from pydantic import ConfigDict, Field
 
 from kerasft.errors import KerasftError, did_you_mean
+
+PLANS = ("gradual", "full", "head", "ulmfit", "auto")
 
 _COLUMN = "_column"
 
@@ -23,10 +25,84 @@ class Phase(pydantic.BaseModel):
     epochs: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """The peak, reached after the warm-up."""
+    lora: Annotated[int, Field(ge=1)] | None = None
+    """Rank of the low-rank factors trained in place of the unfrozen blocks' kernels."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The run's when absent."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """The run's when absent."""
+
+
+class Learning(pydantic.BaseModel):
+    """How the weights move."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Global: rows of one update over all devices; 16 for little data, else 32, when absent."""
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of one update, padding included: long rows then come in smaller batches."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Micro-batches into which each device cuts its share of a batch, to save memory."""
+    plan: str = "gradual"
+    """A ready-made list of phases: `gradual`, `full`, `head`, `top-N`, `ulmfit` or `auto`."""
+    phases: tuple[Phase, ...] | None = Field(default=None, min_length=1)
+    """All phases spelt out; those of `plan` when absent."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Of the plan's last phase."""
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Of the plan's last phase."""
+    optimizer: Literal["adamw", "adam", "adafactor", "lion", "sgd", "adadelta"] = "adamw"
+    schedule: Literal["linear", "cosine", "constant", "one-cycle"] = "linear"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of a phase's steps in which the learning rate rises from 0."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """The learning rate of each block as a share of that of the block above it."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Momentum of a moving average of the weights, which is what is then watched and kept; such as 0.999."""
+    patience: Annotated[int, Field(ge=1)] = 3
+    """Epochs without a better headline figure before a phase stops."""
+
+    @pydantic.field_validator("plan")
+    @classmethod
+    def _plan_is_known(cls, plan: str) -> str:
+        if plan not in PLANS and not re.fullmatch("top-[1-9][0-9]*", plan):
+            raise ValueError(f"{', '.join(PLANS)} or top-N, such as top-3.{did_you_mean(plan, [*PLANS, 'top-3'])}")
+        return plan
+
+
+class Machine(pydantic.BaseModel):
+    """What the run may use of the machines it is on. None of it changes what is learnt, but for rounding."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: Literal["auto", "none", "mirrored", "multiworker"] = "auto"
+    """`auto`: several workers when TF_CONFIG or Slurm names them, else all visible GPUs, else one device."""
+    devices: Annotated[int, Field(ge=1)] | None = None
+    """GPUs to use, or, where there is none, logical CPU devices to make."""
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    """Of the products inside the blocks; weights, logits and loss are float32. `auto`: bf16 where it is faster."""
+    xla: Literal["auto", "on", "off"] = "auto"
+    gradient_checkpointing: bool = False
+    """Run each block again on the way back instead of keeping its activations."""
+    cache_gb: Annotated[float, Field(ge=0)] | None = None
+    """Most gigabytes that the prefix cache may take; 0 switches it off, absent leaves the disk 1 GiB."""
+    save_steps: Annotated[int, Field(ge=1)] | None = None
+    """Updates between two checkpoints; there is one at the end of each epoch and phase anyway."""
+    keep: Annotated[int, Field(ge=1)] = 1
+    """Checkpoints kept while the run goes."""
+
+
+_GROUPS: dict[str, type[pydantic.BaseModel]] = {"learning": Learning, "machine": Machine}
 
 
 class Recipe(pydantic.BaseModel):
-    """How one run goes. Every field has a default but `task`; an unknown key is refused."""
+    """How one run goes. Every field has a default but `task`; an unknown key is refused.
+
+    Users write one flat table of keys; here those of a kind are grouped.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,39 +121,28 @@ class Recipe(pydantic.BaseModel):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs a row by rows / (classes * rows of its class)."""
-    batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Global: rows of one update over all devices; 16 for little data, else 32, when absent."""
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    """Of the last phase."""
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Of the last phase."""
-    phases: tuple[Phase, ...] | None = Field(default=None, min_length=1)
-    """All phases spelt out; the gradual plan when absent."""
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """The learning rate of each block as a share of that of the block above it."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of a phase's steps in which the learning rate rises from 0."""
-    clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    patience: Annotated[int, Field(ge=1)] = 3
-    """Epochs without a better headline figure before a phase stops."""
     eval_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the rows held out when no eval data is given."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    learning: Learning = Learning()
+    machine: Machine = Machine()
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _gather_columns(cls, values: Any) -> Any:
+    def _group(cls, values: Any) -> Any:
+        """Sorts the flat keys into their groups, and `text_column` into `columns`."""
         if not isinstance(values, Mapping):
             return values
-        columns = dict(values.get("columns") or {})
-        rest = {}
+        grouped: dict[str, Any] = {"columns": dict(values.get("columns") or {})}
         for key, value in values.items():
-            if key.endswith(_COLUMN):
-                columns[key.removesuffix(_COLUMN)] = str(value)
+            home = next((group for group, model in _GROUPS.items() if key in model.model_fields), None)
+            if home:
+                grouped.setdefault(home, {})[key] = value
+            elif key.endswith(_COLUMN):
+                grouped["columns"][key.removesuffix(_COLUMN)] = str(value)
             elif key != "columns":
-                rest[key] = value
-        return {**rest, "columns": columns}
+                grouped[key] = value
+        return grouped
 
     @pydantic.field_validator("labels", mode="before")
     @classmethod
@@ -92,9 +157,30 @@ class Recipe(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _phases_say_all(self) -> "Recipe":
-        if self.phases and (self.epochs or self.learning_rate):
-            raise ValueError("'phases' spells out every phase: leave 'epochs' and 'learning_rate' away, or 'phases'")
+        given = [key for key in ("epochs", "learning_rate") if getattr(self.learning, key)]
+        if self.learning.plan != "gradual":
+            given.append("plan")
+        if self.learning.phases and given:
+            raise ValueError(f"'phases' spells out every phase: leave '{given[0]}' away, or 'phases'")
         return self
+
+    def having(self, **changes: Any) -> "Recipe":
+        """The same recipe with other values of some (flat) keys, which are taken as they are."""
+        updates: dict[str, Any] = {}
+        for key, value in changes.items():
+            home = next((group for group, model in _GROUPS.items() if key in model.model_fields), None)
+            if home:
+                group = updates.get(home, getattr(self, home))
+                updates[home] = group.model_copy(update={key: value})
+            else:
+                updates[key] = value
+        return self.model_copy(update=updates)
+
+
+def recipe_keys() -> list[str]:
+    """Every key that a user may write."""
+    own = [name for name in Recipe.model_fields if name not in _GROUPS]
+    return [*own, *(name for group in _GROUPS.values() for name in group.model_fields)]
 
 
 def make_recipe(settings: Mapping[str, Any], where: str = "the recipe") -> Recipe:
@@ -116,10 +202,11 @@ def make_recipe(settings: Mapping[str, Any], where: str = "the recipe") -> Recip
 
 
 def _explain(problem: Mapping[str, Any], where: str) -> str:
-    place = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("constrained", "literal")))
+    parts = [str(part) for part in problem["loc"] if str(part) not in _GROUPS]
+    place = ".".join(part for part in parts if not part.startswith(("constrained", "literal")))
     if problem["type"] == "extra_forbidden":
-        *parents, key = problem["loc"]
-        known = [*(Phase if parents else Recipe).model_fields, *([] if parents else ["text_column", "label_column"])]
+        *parents, key = parts
+        known = [*Phase.model_fields] if parents else [*recipe_keys(), "text_column", "label_column"]
         return f"Key '{place}' of {where} is unknown.{did_you_mean(str(key), known)}"
     if problem["type"] == "missing":
         return f"Key '{place}' is missing in {where}."
@@ -129,64 +216,9 @@ def _explain(problem: Mapping[str, Any], where: str) -> str:
     return f"Key '{place}' of {where}: expected {reason}, found {problem['input']!r}."
 
 
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """Reads the settings in a YAML file.
-
-    Raises:
-        KerasftError: no such file, not YAML, or not a table of keys.
-    """
-    path = Path(path)
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise KerasftError(f"Recipe {path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        at = "" if line is None else f" at line {line + 1}"
-        raise KerasftError(f"Recipe {path} is not valid YAML{at}.") from None
-    if found is None:
-        return {}
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise KerasftError(f"Recipe {path}: expected 'key: value' lines, found {type(found).__name__}.")
-    return found
-
-
-def parse_assignments(assignments: tuple[str, ...] | list[str]) -> dict[str, Any]:
-    """Reads `key=value` pairs; a value is YAML, so that lists and phases can be given too.
-
-    Raises:
-        KerasftError: a pair without `=`, or a value that is not YAML.
-    """
-    settings: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals or not key.strip():
-            raise KerasftError(f"--set expects key=value, found {assignment!r}.")
-        try:
-            # Labels and columns are names: `labels=yes,no` and `text_column=1` must not turn into something else.
-            named = (key.strip() == "labels" and not value.startswith("[")) or key.strip().endswith(_COLUMN)
-            settings[key.strip()] = value if named else yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise KerasftError(f"--set {key.strip()}: {value!r} is not a YAML value.") from None
-    return settings
-
-
-def parse_columns(assignments: tuple[str, ...] | list[str]) -> dict[str, str]:
-    """Reads `text_column=review` pairs where nothing but columns can be set.
-
-    Returns:
-        Task column -> the file's column.
-
-    Raises:
-        KerasftError: a pair that names no column.
-    """
-    settings = parse_assignments(assignments)
-    for key in settings:
-        if not key.endswith(_COLUMN):
-            raise KerasftError(f"--set {key}: only columns can be set here, as text_column=review.")
-    return {key.removesuffix(_COLUMN): value for key, value in settings.items()}
-
-
 def recipe_yaml(recipe: Recipe) -> str:
-    """The recipe as YAML, every key spelt out."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """The recipe as YAML: one flat table, every key spelt out."""
+    values = recipe.model_dump(mode="json")
+    for group in _GROUPS:
+        values.update(values.pop(group))
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

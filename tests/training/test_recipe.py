@@ -3,7 +3,8 @@
 import pytest
 
 from kerasft.errors import KerasftError
-from kerasft.training.recipe import Recipe, make_recipe, parse_assignments, parse_columns, read_settings, recipe_yaml
+from kerasft.training.recipe import make_recipe, recipe_keys, recipe_yaml
+from kerasft.training.settings import parse_assignments, parse_columns, read_settings
 
 
 def test_an_unknown_key_is_refused_with_the_nearest():
@@ -63,7 +64,7 @@ def test_assignments_are_yaml_but_names_stay_names():
     assert make_recipe({"task": "sentiment", **parse_assignments(["learning_rate=1e-4"])}).learning_rate == 1e-4
     assert recipe.columns == {"text": "1"}
     assert recipe.labels == ("no", "yes")
-    assert recipe.phases[0].unfrozen == 2
+    assert recipe.learning.phases[0].unfrozen == 2
 
 
 @pytest.mark.parametrize("bad", ["learning_rate", "=1", "phases=[{"])

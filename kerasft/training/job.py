@@ -1,0 +1,74 @@
+"""What a run's phases share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasft.data.pipeline import Encoded
+from kerasft.network import Network
+from kerasft.tasks.task import Task
+from kerasft.training.prefix_cache import Cache
+from kerasft.training.progress import Say
+from kerasft.training.recipe import Recipe
+from kerasft.training.stopping import Stop
+from kerasft.training.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows ready for training or for watching.
+
+    Attributes:
+        encoded: their tokens.
+        labels: int32[N].
+        weights: float32[N], the weight of each row's loss.
+        cache: hidden states at the boundaries that phases need, or None.
+    """
+
+    encoded: Encoded
+    labels: np.ndarray
+    weights: np.ndarray
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same over all phases of a run.
+
+    Attributes:
+        network: is trained in place.
+        whole: its full model, whose variables are all there are.
+        task: loss, figures and the headline among them.
+        recipe: with every choice made.
+        labels: the label names.
+        strategy: a `tf.distribute.Strategy`.
+        chief: whether this process writes the run's files.
+        xla: compile the update with XLA.
+        folder: of the checkpoints; a folder of its own for a worker that is not the chief.
+        stop: whether someone asked the run to stop.
+        report: told of each phase and each epoch.
+        tracker: records curves.
+        calls: `kerasft.training.callbacks.run_callbacks`, the keeper and the user's own.
+    """
+
+    network: Network
+    whole: Any
+    task: Task
+    recipe: Recipe
+    labels: Sequence[str]
+    strategy: Any
+    chief: bool
+    xla: bool
+    folder: Path
+    stop: Stop
+    report: Say
+    tracker: Tracker
+    calls: Any
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the loss is scaled: float16 needs it."""
+        return self.recipe.machine.precision == "fp16"

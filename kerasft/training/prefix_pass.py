@@ -1,0 +1,70 @@
+"""One pass of the frozen part over all rows, in inference; each replica runs batches of its own."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from kerasft.data.pipeline import Encoded, sorted_batches, token_batch
+from kerasft.network import Network, prefix_model
+
+# On a CPU larger batches gain nothing (measured up to 4096 tokens), and from 512 down they lose; a GPU wants them large.
+_BATCH_TOKENS = {"CPU": 1024, "GPU": 16384}
+_BATCH_ROWS = 1024
+
+
+def prefix_pass(
+    network: Network, encoded: Encoded, boundaries: Sequence[int]
+) -> Iterator[tuple[np.ndarray, dict[int, np.ndarray]]]:
+    """Runs the embeddings and the blocks below the highest boundary over every row once.
+
+    Under a strategy with several replicas in this process, called inside its scope, every replica runs every n-th
+    batch. Each worker of a cluster runs all rows: each reads its own cache.
+
+    Args:
+        network: its layers, in their own precision.
+        encoded: the rows.
+        boundaries: blocks that the wanted states enter.
+
+    Yields:
+        Row numbers int64[B], and boundary -> float16[sum of their lengths, H], without padding, in that order.
+    """
+    import tensorflow as tf
+
+    model = prefix_model(network, boundaries)
+    largest = float(np.finfo(np.float16).max)
+
+    def states(batch):
+        real = tf.cast(batch["padding_mask"], tf.bool)
+        return {
+            key: tf.cast(tf.clip_by_value(tf.boolean_mask(value, real), -largest, largest), tf.float16)
+            for key, value in model(batch, training=False).items()
+        }
+
+    strategy = tf.distribute.get_strategy()
+    replicas = len(strategy.extended.worker_devices) if tf.distribute.has_strategy() else 1
+    inputs = {name: tf.TensorSpec([None, None], tf.int32) for name in encoded.padding}
+
+    @tf.function(input_signature=[[inputs] * replicas])
+    def run(batches):
+        if replicas == 1:
+            return [states(batches[0])]
+        own = strategy.experimental_distribute_values_from_function(
+            lambda context: batches[context.replica_id_in_sync_group % replicas]
+        )
+        return strategy.experimental_local_results(strategy.run(states, args=(own,)))
+
+    def fetched(started):
+        for rows, found in zip(*started, strict=False):
+            yield rows, {boundary: found[str(boundary)].numpy() for boundary in boundaries}
+
+    device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    batches = sorted_batches(encoded.lengths, _BATCH_ROWS, _BATCH_TOKENS[device])
+    started = ([], [])
+    for first in range(0, len(batches), replicas):
+        group = batches[first : first + replicas]
+        # The last group may be short of batches: the replicas left over repeat one.
+        feeds = [token_batch(encoded, rows) for rows in (group + group[-1:] * replicas)[:replicas]]
+        # The next batches are on their way before the last ones are fetched, so that a GPU does not wait for the disk.
+        last, started = started, (group, run(feeds))
+        yield from fetched(last)
+    yield from fetched(started)

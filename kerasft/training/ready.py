@@ -1,0 +1,174 @@
+"""All that must stand before the first update: rows, devices, precision, layers."""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasft import run as runs
+from kerasft.backbones.locate import locate, resolve
+from kerasft.data.prepare import Sets, balanced_weights, describe_classes, label_ids, prepare_sets
+from kerasft.start import start_tensorflow
+from kerasft.tasks import find_task
+from kerasft.tasks.task import Task
+from kerasft.training.cluster import find_cluster, naming_the_dead
+from kerasft.training.devices import (
+    choose_precision,
+    choose_strategy,
+    describe_devices,
+    precision_policy,
+    same_everywhere,
+)
+from kerasft.training.order import Order
+from kerasft.training.phases import batch_size, check_sizes, plan
+from kerasft.training.progress import Say
+from kerasft.training.recipe import Recipe
+from kerasft.training.stopping import Stop, stoppable
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What `fit` works with.
+
+    Attributes:
+        order: what was asked for.
+        task: to learn.
+        sets: the rows.
+        source: the backbone's folder.
+        text: its text functions.
+        network: its layers, with the task's head.
+        recipe: with every choice made: phases, batch size, precision.
+        strategy: a `tf.distribute.Strategy`, whose scope is entered.
+        chief: whether this process writes the run's files and speaks.
+        folder: the run's; for a worker that is not the chief, one that goes when it ends.
+        stop: whether someone asked to stop.
+        report: told of each line of progress.
+    """
+
+    order: Order
+    task: Task
+    sets: Sets
+    source: Path
+    text: Any
+    network: Any
+    recipe: Recipe
+    strategy: Any
+    chief: bool
+    folder: Path
+    stop: Stop
+    report: Say
+
+
+@contextlib.contextmanager
+def ready(order: Order, report: Say) -> Iterator[Ready]:
+    """Reads the rows, starts TensorFlow, loads the backbone.
+
+    Raises:
+        KerasftError: a mistake in recipe, data or devices; nothing is written then.
+    """
+    cluster = find_cluster() if order.recipe.machine.strategy in ("auto", "multiworker") else None
+    chief = cluster is None or cluster.is_chief
+    report = report if chief else _silent
+    task = find_task(order.recipe.task)
+    resolve(order.recipe.backbone)
+    sets = prepare_sets(task, order.recipe, *order.sources.values(), order.on_bad_row)
+    order.check_data(sets)
+    _report_sets(sets, task, report)
+    source = locate(order.recipe.backbone, report)
+
+    with contextlib.ExitStack() as stack:
+        # Only now TensorFlow: a mistake above is told in a second.
+        strategy = start_tensorflow(lambda: choose_strategy(order.recipe.machine, cluster))
+        stop = stack.enter_context(stoppable())
+        stack.enter_context(naming_the_dead(cluster, order.folder))
+        import keras
+
+        keras.utils.set_random_seed(order.recipe.seed)
+        if strategy.num_replicas_in_sync > 1:
+            # Entering the default strategy's scope is of no use and, in Keras, not free of side effects.
+            stack.enter_context(strategy.scope())
+        same_everywhere(strategy, chief, sets.train.fingerprint() + sets.held_out.fingerprint())
+        precision = choose_precision(order.recipe.machine)
+        stack.enter_context(precision_policy(precision))
+        folder = order.folder if chief else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasft-")))
+        text, network, recipe = _build(order.recipe, task, sets, source, precision, strategy, report)
+        yield Ready(order, task, sets, source, text, network, recipe, strategy, chief, folder, stop, report)
+
+
+def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str, strategy, report: Say):
+    """The layers, and the recipe with every choice made."""
+    from kerasft.backbones.load import load_backbone, load_text_functions
+    from kerasft.network import Network
+
+    text = load_text_functions(source)
+    max_length = min(recipe.max_length, text.max_length)
+    if max_length < recipe.max_length:
+        report(f"Backbone {recipe.backbone} takes {max_length} tokens at most: max_length is {max_length}.")
+    backbone = load_backbone(source)
+    chosen = {
+        "max_length": max_length,
+        "batch_size": batch_size(recipe, len(sets.train)),
+        "phases": plan(recipe, len(backbone.blocks)),
+        "precision": precision,
+    }
+    recipe = recipe.having(**chosen, plan="gradual", epochs=None, learning_rate=None)
+    check_sizes(recipe, len(sets.train), strategy.num_replicas_in_sync)
+    report(
+        f"Backbone {recipe.backbone}: {backbone.family}, {len(backbone.blocks)} blocks of {backbone.hidden_size}, "
+        f"{precision}{describe_devices(strategy)}"
+    )
+    return text, Network(backbone, runs.make_head(task, recipe, backbone, text, len(sets.labels))), recipe
+
+
+def examples(here: Ready, folder: Path) -> list:
+    """Tokens, labels and weights of the rows to learn from and of those to watch.
+
+    Args:
+        here: task, rows, text functions.
+        folder: the tokens wait there, on the disk; anew.
+
+    Returns:
+        Two `kerasft.training.job.Examples`.
+    """
+    from kerasft.data.audit import audit_lengths
+    from kerasft.data.pipeline import encode
+    from kerasft.training.job import Examples
+
+    shutil.rmtree(folder, ignore_errors=True)
+    task, sides = here.task, []
+    for name, rows in (("train", here.sets.train), ("eval", here.sets.held_out)):
+        (folder / name).mkdir(parents=True)
+        columns = [rows.table.column(column) for column in task.text_columns]
+        encoded = encode(here.text, columns, here.recipe.max_length, folder / name)
+        ids = label_ids(rows, task.label_column, here.sets.labels)
+        balanced = name == "train" and here.recipe.class_weights == "balanced"
+        weights = balanced_weights(ids, len(here.sets.labels)) if balanced else np.ones(len(ids), np.float32)
+        sides.append(Examples(encoded, ids, weights))
+    for warning in audit_lengths(np.concatenate([side.encoded.uncut for side in sides]), here.recipe.max_length):
+        here.report(f"Warning: {warning}")
+    return sides
+
+
+def since(started: float) -> float:
+    """Seconds since `started` on the monotonic clock, to a hundredth."""
+    return round(time.monotonic() - started, 2)
+
+
+def _report_sets(sets: Sets, task: Task, report: Say) -> None:
+    for note in sets.notes:
+        report(note)
+    if sets.skipped:
+        report(f"Skipped {len(sets.skipped)} bad rows; skipped.jsonl in the run folder lists them.")
+    report(f"Training on {len(sets.train)} rows ({describe_classes(sets.train, task.label_column)}).")
+    for warning in sets.warnings:
+        report(f"Warning: {warning}")
+
+
+def _silent(line: str) -> None:
+    """Only the chief speaks."""

@@ -1,0 +1,120 @@
+"""One update of the weights: the same mathematics on one device, on many, and in micro-batches.
+
+Keras' own train step averages by replica (wrong for uneven shares), clips before the gradients are summed, and
+cannot accumulate under a strategy. Here each row has a weight, the weights of a global batch sum to 1, and losses and
+gradients are sums: over rows, micro-batches, replicas and workers alike.
+"""
+
+from collections.abc import Callable
+
+FIRST_SCALE = 2.0**15
+_GROW_AFTER = 1000
+
+
+def make_trainable(
+    model,
+    row_loss: Callable,
+    clip_norm: float,
+    accumulate: int = 1,
+    xla: bool = False,
+    scaled: bool = False,
+):
+    """Wraps a functional model for `fit`.
+
+    Args:
+        model: a functional `keras.Model` to logits; its layers are shared, not copied.
+        row_loss: (labels [B, …], logits float32[B, …]) -> float32[B], the loss of each row.
+        clip_norm: the most that the global norm of the summed gradients may be.
+        accumulate: micro-batches that the device's share of a batch comes in: with more than 1, every array of a
+            batch has one more axis in front.
+        xla: compile forward and backward pass with XLA.
+        scaled: scale the loss for float16 (Micikevicius et al. 2018); an update whose gradients overflow is skipped.
+
+    Returns:
+        A `keras.Model` whose batches are (inputs, labels, weights float32[B]) and whose logs are `loss`, the weighted
+        sum over the global batch, and `gradient_norm`, before clipping. Compile it with an optimizer that neither
+        reduces nor clips.
+    """
+    import keras
+    import tensorflow as tf
+
+    class Trainable(keras.Model):
+        def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+            """All is built already; Keras' own try at it breaks under several workers (Keras issue 20585)."""
+
+        def make_train_function(self, force=False):
+            # Keras' own reduction of the logs breaks under several workers (Keras issue 20329).
+            if self.train_function is None or force:
+                strategy = self.distribute_strategy
+
+                @tf.function(reduce_retracing=True)
+                def update(iterator):
+                    logs = strategy.run(self.train_step, args=(next(iterator),))
+                    return {name: strategy.experimental_local_results(value)[0] for name, value in logs.items()}
+
+                self.train_function = update
+
+        def train_step(self, batch):
+            scale = self.loss_scale.read() if scaled else tf.constant(1.0)
+            loss, gradients = (_accumulated if accumulate > 1 else _one)(*batch, scale)
+            # One reduction for all: the figures of the global batch, on every replica.
+            loss, *gradients = tf.distribute.get_replica_context().all_reduce("SUM", [loss, *gradients])
+            if scaled:
+                gradients = [gradient / scale for gradient in gradients]
+            norm = tf.linalg.global_norm(gradients)
+            factor = clip_norm / tf.maximum(norm, clip_norm)
+            if scaled:
+                finite = tf.math.is_finite(norm)
+                gradients = [tf.where(finite, gradient, 0.0) for gradient in gradients]
+                factor = tf.where(finite, factor, 0.0)
+                self.loss_scale.adjust(finite)
+            self.optimizer.apply([gradient * factor for gradient in gradients], self.trainable_variables)
+            return {"loss": loss, "gradient_norm": norm}
+
+    trainable = Trainable(model.input, model.output, name=model.name)
+    if scaled:
+        trainable.loss_scale = _LossScale()
+
+    @tf.function(jit_compile=True) if xla else lambda function: function
+    def _one(inputs, labels, weights, scale):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(row_loss(labels, trainable(inputs, training=True)) * weights)
+            scaled_loss = loss * scale
+        variables = [variable.value for variable in trainable.trainable_variables]
+        gradients = tape.gradient(scaled_loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # A sparse gradient repeats its rows: its norm would not be the gradient's.
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def _accumulated(inputs, labels, weights, scale):
+        def add(number, loss, sums):
+            micro = tf.nest.map_structure(lambda array: array[number], (inputs, labels, weights))
+            more, gradients = _one(*micro, scale)
+            return number + 1, loss + more, [total + one for total, one in zip(sums, gradients, strict=True)]
+
+        zeros = [tf.zeros(variable.shape) for variable in trainable.trainable_variables]
+        start = (tf.constant(0), tf.constant(0.0), zeros)
+        return tf.while_loop(lambda number, *_: number < accumulate, add, start, parallel_iterations=1)[1:]
+
+    return trainable
+
+
+class _LossScale:
+    """The factor of a float16 loss: halved when gradients overflow, doubled after a thousand good updates."""
+
+    def __init__(self):
+        import tensorflow as tf
+
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        self.scale = tf.Variable(FIRST_SCALE, trainable=False, aggregation=first)
+        self.good = tf.Variable(0, trainable=False, aggregation=first)
+
+    def read(self):
+        return self.scale.read_value()
+
+    def adjust(self, finite) -> None:
+        import tensorflow as tf
+
+        good = tf.where(finite, self.good + 1, 0)
+        grow = good >= _GROW_AFTER
+        self.scale.assign(tf.where(finite, tf.where(grow, self.scale * 2, self.scale), tf.maximum(self.scale / 2, 1.0)))
+        self.good.assign(tf.where(grow, 0, good))

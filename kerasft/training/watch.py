@@ -1,0 +1,124 @@
+"""At an epoch's end: the held-out rows are measured, and the weights kept if they are the best."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+
+from kerasft.errors import KerasftError
+from kerasft.network import depths
+from kerasft.training.checkpoint import State
+from kerasft.training.devices import agreed
+from kerasft.training.forward import answers, predict_logits
+from kerasft.training.job import Examples, Job
+from kerasft.training.keep import keep_best
+from kerasft.training.optimizer import averaged
+from kerasft.training.recipe import Phase
+from kerasft.training.tracking import depth_name
+
+
+def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, held_out: Examples, rate: float) -> None:
+    """Closes an epoch: its line of history and of the report, the best weights, the next epoch's state.
+
+    Args:
+        job: the run.
+        state: at the end of the epoch's updates; is moved on.
+        phase: that runs.
+        trainable: its model.
+        batch_of: (examples, row numbers) -> the model's inputs.
+        held_out: rows to watch.
+        rate: rows a second in this epoch, for the report.
+
+    Raises:
+        KerasftError: the held-out loss is not finite.
+    """
+    import keras
+
+    task, labels = job.task, job.labels
+    with _averages(trainable):
+        logits = predict_logits(
+            trainable,
+            lambda rows: batch_of(held_out, rows),
+            held_out.encoded.lengths,
+            job.recipe.learning.batch_size,
+        )
+        eval_loss = float(keras.ops.mean(task.loss(0.0)(held_out.labels, logits)))
+        truth = [labels[number] for number in held_out.labels]
+        figure = float(task.measure(truth, answers(task, logits, labels), labels)[task.headline])
+        # Workers that rounded differently must not part ways.
+        figure, eval_loss = agreed(job.strategy, job.chief, [figure, eval_loss])
+        check_finite(eval_loss, "held-out loss", f"after epoch {state.epoch + 1}", state.phase)
+        # On a tie the later weights are kept.
+        better = not state.best_rank or [figure, -eval_loss] >= state.best_rank
+        if better:
+            state.best_rank, state.best_phase = [figure, -eval_loss], state.phase
+            keep_best(job, state)
+    loss = state.loss / state.rows
+    state.history.append(
+        {
+            "phase": state.phase,
+            "epoch": state.epoch + 1,
+            "loss": loss,
+            "eval_loss": eval_loss,
+            f"eval_{task.headline}": figure,
+            "updates": state.updates,
+            "rows_per_second": round(rate, 1),
+        }
+    )
+    job.report(
+        f"  epoch {state.epoch + 1}/{phase.epochs}  loss {loss:.4f}  held-out loss {eval_loss:.4f}  "
+        f"{task.headline} {figure:.4f}  {rate:.0f} rows/s{'  best so far' if better else ''}"
+    )
+    rates = _rates(job, phase, trainable)
+    job.tracker.epoch(
+        state.updates, {"loss": loss, "eval_loss": eval_loss, f"eval_{task.headline}": figure}, rates=rates
+    )
+    job.calls.end_epoch(
+        {"loss": loss, "val_loss": eval_loss, f"val_{task.headline}": figure, "learning_rate": max(rates.values())}
+    )
+    state.bad_epochs = 0 if better else state.bad_epochs + 1
+    state.epoch, state.step, state.loss, state.rows = state.epoch + 1, 0, 0.0, 0
+
+
+@contextlib.contextmanager
+def _averages(trainable) -> Iterator[None]:
+    """With `ema`, the moving averages stand in for the weights, which come back in the end."""
+    average = averaged(trainable.optimizer)
+    if average is None:
+        yield
+        return
+    variables = trainable.trainable_variables
+    moving = [variable.numpy() for variable in variables]
+    for variable, value in zip(variables, average, strict=True):
+        variable.assign(value.numpy())
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, moving, strict=True):
+            variable.assign(value)
+
+
+def _rates(job: Job, phase: Phase, trainable) -> dict[str, float]:
+    """The present learning rate of each depth that trains."""
+    levels = depths(job.network)
+    top = float(trainable.optimizer.learning_rate.numpy())
+    decay = phase.layer_decay or job.recipe.learning.layer_decay
+    blocks = len(job.network.backbone.blocks)
+    found = sorted({levels[variable.path] for variable in trainable.trainable_variables})
+    return {depth_name(depth, blocks): top * decay**depth for depth in found}
+
+
+def check_finite(loss: float, what: str, when: str, number: int) -> None:
+    """Raises `KerasftError` when a loss is not a finite number.
+
+    Args:
+        loss: the loss.
+        what: `loss` or `held-out loss`.
+        when: where in the phase, for the message.
+        number: of the phase, from 1.
+    """
+    if not math.isfinite(loss):
+        raise KerasftError(
+            f"The {what} is {loss} {when} of phase {number}: the training has diverged. The last good weights are "
+            "kept. Lower this phase's learning rate (the last one's: --set learning_rate=…) or clip harder "
+            "(--set clip_norm=0.1)."
+        )
