@@ -154,8 +154,8 @@ def agreed(strategy, chief: bool, figures: list[float]) -> list[float]:
     def broadcast():
         def mine():
             context = tf.distribute.get_replica_context()
-            first = chief and context.replica_id_in_sync_group == 0
-            return context.all_reduce("SUM", tf.constant(parts if first else np.zeros_like(parts)))
+            first = tf.cast(tf.equal(context.replica_id_in_sync_group, 0), tf.float32)
+            return context.all_reduce("SUM", parts * first * float(chief))
 
         return strategy.run(mine)
 

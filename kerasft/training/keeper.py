@@ -1,5 +1,6 @@
 """The Keras callback that counts updates, watches the loss, feeds the bar and the curves, and writes checkpoints."""
 
+import signal
 import time
 from collections.abc import Sequence
 
@@ -33,6 +34,8 @@ def make_keeper():
             return sum(map(len, self.batches)) / max(time.monotonic() - self.began, 1e-9)
 
         def on_train_batch_begin(self, batch, logs=None):
+            if self.job.stop.asked is not None:
+                self.model.stop.assign(1.0)
             self.before = None
             if self.job.chief and measures_updates(batch, len(self.batches)):
                 self.before = snapshot(self.model.trainable_variables)
@@ -47,20 +50,29 @@ def make_keeper():
             state.step += 1
             state.updates += 1
             self.bar.move(len(rows), f"loss {loss:.4f}")
-            curves = {**logs, "learning_rate": lambda: self.model.optimizer.learning_rate}
+            stopping = bool(logs["stop"])
+            if stopping:
+                # Another worker may have been asked: all leave after the same update.
+                job.stop.asked = job.stop.asked or signal.SIGTERM
+            curves = {
+                "loss": loss,
+                "gradient_norm": logs["gradient_norm"],
+                "learning_rate": lambda: self.model.optimizer.learning_rate,
+            }
             job.tracker.step(state.updates, curves, len(rows), int(self.lengths[rows].sum()))
             if self.before is not None:
                 variables, levels = self.model.trainable_variables, depths(job.network)
                 blocks = len(job.network.backbone.blocks)
                 names = [depth_name(levels[variable.path], blocks) for variable in variables]
                 job.tracker.updates(state.updates, self.before, snapshot(variables), names)
-            self._keep(job, state)
-            job.stop.check()
+            self._keep(job, state, stopping)
+            if stopping:
+                job.stop.check()
 
-        def _keep(self, job: Job, state: State) -> None:
+        def _keep(self, job: Job, state: State, stopping: bool) -> None:
             steps = job.recipe.machine.save_steps
             due = steps and state.updates % steps == 0
-            if due or job.stop.asked is not None or time.monotonic() - self.saved > _SAVE_SECONDS:
+            if due or stopping or time.monotonic() - self.saved > _SAVE_SECONDS:
                 with self.bar.paused():
                     keep_checkpoint(job, state, self.model)
                 self.saved = time.monotonic()

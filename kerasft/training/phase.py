@@ -23,6 +23,9 @@ from kerasft.training.step import make_trainable
 from kerasft.training.watch import watch
 from kerasft.weights import network_weights
 
+# XLA compiles each shape of batch anew.
+_XLA_BUCKET = 32
+
 
 def run_phase(
     job: Job,
@@ -126,13 +129,14 @@ def _model_of(job: Job, line: Frontier, train: Examples) -> tuple[Any, Callable]
 def _dataset(job: Job, train: Examples, batch_of: Callable, batches: Sequence[np.ndarray]):
     """The batches of (the rest of) an epoch, as each replica gets them."""
     count, pieces = job.strategy.num_replicas_in_sync, job.recipe.learning.accumulate
+    bucket = _XLA_BUCKET if job.xla else 1
 
     def elements(replicas):
         # Endless: `fit` takes as many steps as it is told, and TensorFlow reads ahead.
         for rows in itertools.chain(batches, itertools.repeat(batches[-1])):
             for replica in replicas:
                 part = share(rows, train.weights[rows], replica, count, pieces)
-                yield training_element(lambda chosen: batch_of(train, chosen), train.labels, part, pieces)
+                yield training_element(lambda chosen: batch_of(train, chosen), train.labels, part, pieces, bucket)
 
     return distributed_dataset(job.strategy, elements, free_axes=2 + (pieces > 1))
 

@@ -45,10 +45,19 @@ def share(rows: np.ndarray, weights: np.ndarray, replica: int, replicas: int, ac
 
 
 def training_element(
-    batch_of: Callable[[np.ndarray], Inputs], labels: np.ndarray, part: Share, accumulate: int
+    batch_of: Callable[[np.ndarray], Inputs], labels: np.ndarray, part: Share, accumulate: int, bucket: int = 1
 ) -> tuple[Inputs, np.ndarray, np.ndarray]:
-    """The arrays of a share: inputs, labels, weights; with a leading axis of micro-batches where there are several."""
-    arrays = (batch_of(part.rows), labels[part.rows], part.weights)
+    """The arrays of a share: inputs, labels, weights; with a leading axis of micro-batches where there are several.
+
+    Args:
+        batch_of: row numbers -> inputs [B, T, …].
+        labels: [N, …] of all rows.
+        part: the share.
+        accumulate: its micro-batches.
+        bucket: T is filled up to a multiple of this, so that XLA meets few shapes; the mask says what is filling.
+    """
+    inputs = {name: _filled(array, bucket) for name, array in batch_of(part.rows).items()}
+    arrays = (inputs, labels[part.rows], part.weights)
     if accumulate == 1:
         return arrays
     inputs, labels, weights = arrays
@@ -57,6 +66,11 @@ def training_element(
         return array.reshape(accumulate, -1, *array.shape[1:])
 
     return {name: cut(array) for name, array in inputs.items()}, cut(labels), cut(weights)
+
+
+def _filled(array: np.ndarray, bucket: int) -> np.ndarray:
+    missing = -array.shape[1] % bucket
+    return np.pad(array, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)) if missing else array
 
 
 def distributed_dataset(strategy, elements: Callable[[Sequence[int]], Iterator[tuple]], free_axes: int):

@@ -32,13 +32,17 @@ def make_trainable(
 
     Returns:
         A `keras.Model` whose batches are (inputs, labels, weights float32[B]) and whose logs are `loss`, the weighted
-        sum over the global batch, and `gradient_norm`, before clipping. Compile it with an optimizer that neither
-        reduces nor clips.
+        sum over the global batch; `gradient_norm`, before clipping; and `stop`, over 0 for all workers at the same
+        update once one of them has assigned 1 to the model's variable `stop`. Compile it with an optimizer that
+        neither reduces nor clips.
     """
     import keras
     import tensorflow as tf
 
     class Trainable(keras.Model):
+        # Keras would average the loss once more, by four collective operations an epoch.
+        metrics = ()
+
         def _maybe_symbolic_build(self, iterator=None, data_batch=None):
             """All is built already; Keras' own try at it breaks under several workers (Keras issue 20585)."""
 
@@ -58,7 +62,8 @@ def make_trainable(
             scale = self.loss_scale.read() if scaled else tf.constant(1.0)
             loss, gradients = (_accumulated if accumulate > 1 else _one)(*batch, scale)
             # One reduction for all: the figures of the global batch, on every replica.
-            loss, *gradients = tf.distribute.get_replica_context().all_reduce("SUM", [loss, *gradients])
+            sums = [self.stop.read_value(), loss, *gradients]
+            stop, loss, *gradients = tf.distribute.get_replica_context().all_reduce("SUM", sums)
             if scaled:
                 gradients = [gradient / scale for gradient in gradients]
             norm = tf.linalg.global_norm(gradients)
@@ -69,9 +74,10 @@ def make_trainable(
                 factor = tf.where(finite, factor, 0.0)
                 self.loss_scale.adjust(finite)
             self.optimizer.apply([gradient * factor for gradient in gradients], self.trainable_variables)
-            return {"loss": loss, "gradient_norm": norm}
+            return {"loss": loss, "gradient_norm": norm, "stop": stop}
 
     trainable = Trainable(model.input, model.output, name=model.name)
+    trainable.stop = tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
     if scaled:
         trainable.loss_scale = _LossScale()
 

@@ -252,6 +252,22 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(network, encoded, tmp_path,
     assert content(tmp_path) == []
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_states_beyond_half_precision_are_clipped_and_never_infinite(policy, toy_backbone, encoded, tmp_path):
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = load(toy_backbone)
+        [weight for weight in network.backbone.blocks[0].weights if "gamma" in weight.path][-1].assign([1e6] * 16)
+        cache = prefix_cache.fill_cache(network, encoded, [1], tmp_path)
+    finally:
+        keras.config.set_dtype_policy(before)
+    states = cache.batch(1, np.arange(75))["hidden"]
+    assert np.abs(states).max() == np.finfo(np.float16).max
+
+
 def test_bfloat16_states_are_kept_to_the_last_bit(toy_backbone, encoded, tmp_path):
     import keras
 
