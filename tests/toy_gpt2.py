@@ -52,7 +52,7 @@ def write_files(folder: Path, vocabulary: dict[str, int], merges, names=("vocab.
     return folder
 
 
-def write_backbone(folder: Path) -> Path:
+def write_backbone(folder: Path, dropout: float = 0.1) -> Path:
     """A Keras preset folder: GPT-2, 2 blocks of 16, random weights from a fixed seed."""
     import keras
     import keras_nlp
@@ -65,6 +65,7 @@ def write_backbone(folder: Path) -> Path:
         num_heads=2,
         hidden_dim=16,
         intermediate_dim=32,
+        dropout=dropout,
         max_sequence_length=64,
     )
     backbone.save_to_preset(str(folder))

@@ -5,7 +5,7 @@ from typing import Any
 
 from kerasft.errors import KerasftError
 
-_UNUSED = ("test_data",)
+_UNUSED = ("test_data", "resume", "keep_cache", "export_dir", "name", "no_export")
 
 
 def show_suggestion(settings: Mapping[str, Any], on_bad_row: str, arguments: Mapping[str, Any]) -> None:

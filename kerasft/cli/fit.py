@@ -25,15 +25,16 @@ def fit(assignments, export_dir, name, no_export, find_lr, resume, keep_cache, o
     from kerasft.training.settings import parse_assignments
 
     settings = parse_assignments(assignments)
+    given = {"export_dir": export_dir, "name": name, "no_export": no_export or None}
     if find_lr:
         from kerasft.cli.find_lr import show_suggestion
 
-        show_suggestion(settings, on_bad_row or "error", arguments)
+        of_a_run = {"resume": resume, "keep_cache": keep_cache, **given}
+        show_suggestion(settings, on_bad_row or "error", {**arguments, **of_a_run})
         return
     from kerasft.cli.show import show_figures
     from kerasft.training.fit import fit as fit_run
 
-    given = {"export_dir": export_dir, "name": name, "no_export": no_export or None}
     run = fit_run(
         **arguments,
         resume=resume,

@@ -1,9 +1,10 @@
 """`fit`: from labelled text to a run. Read top to bottom."""
 
+import contextlib
 import dataclasses
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -80,14 +81,23 @@ def fit(
         report(f"No data given: training on kerasft's own starter data ({order.sources['data'].name}).")
     if order.finished:
         report(f"Run {order.folder} has finished its training.")
+        # Killed in its last moment, it has left them.
+        shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
         return runs.load_run(order.folder)
-    with ready(order, report) as here:
-        try:
-            seconds = _train(here, keep_cache, callbacks, remember)
-        except Stopped:
-            here.report(f"Stopped. To go on: kerasft fit --resume {order.folder}")
-            raise
-    return _measure(here, seconds, began) if here.chief else None
+    with ready(order, report) as here, _saying_how_to_go_on(here):
+        seconds = _train(here, keep_cache, callbacks, remember)
+    with _saying_how_to_go_on(here):
+        return _measure(here, seconds, began) if here.chief else None
+
+
+@contextlib.contextmanager
+def _saying_how_to_go_on(here: Ready) -> Iterator[None]:
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt):
+        if (here.order.folder / "run.json").is_file():
+            here.report(f"Stopped. To go on: kerasft fit --resume {here.order.folder}")
+        raise
 
 
 def _train(here: Ready, keep_cache: bool, callbacks: Sequence[Any], remember: Mapping[str, Any]) -> dict[str, Any]:

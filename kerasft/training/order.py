@@ -112,14 +112,14 @@ def resumed_order(
     record = runs.read_json(folder / "run.json")
     remembered = record["sources"]
     found = {name: sources.get(name) if sources.get(name) is not None else remembered[name] for name in _SOURCES}
+    finished = (folder / "metrics.json").is_file()
     for name, source in found.items():
-        if source in ("memory", "-") and sources.get(name) is None:
+        if source in ("memory", "-") and sources.get(name) is None and not finished:
             raise KerasftError(f"Run {folder} read its {name} from memory or a pipe: pass the same rows again.")
     recipe = make_recipe(
         {**read_settings(folder / "recipe.yaml"), **settings},
         str(folder / "recipe.yaml"),
     )
-    finished = (folder / "metrics.json").is_file()
     return Order(recipe, folder, found, record["on_bad_row"], record, finished)
 
 

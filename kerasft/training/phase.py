@@ -103,6 +103,7 @@ def run_phase(
             with bar.paused():
                 watch(job, state, phase, trainable, batch_of, held_out, keeper.rate)
                 keep_checkpoint(job, state, trainable)
+            job.stop.check()
     restore_best(job, state)
     if phase.lora:
         merge_lora(network)
@@ -114,6 +115,7 @@ def run_phase(
     state.phases.append(record)
     state.phase, state.epoch, state.step, state.bad_epochs = number + 1, 0, 0, 0
     keep_checkpoint(job, state)
+    job.stop.check()
 
 
 def _model_of(job: Job, line: Frontier, train: Examples) -> tuple[Any, Callable]:

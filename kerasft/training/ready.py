@@ -85,7 +85,7 @@ def ready(order: Order, report: Say) -> Iterator[Ready]:
     with contextlib.ExitStack() as stack:
         # Only now TensorFlow: a mistake above is told in a second.
         strategy = start_tensorflow(lambda: choose_strategy(order.recipe.machine, cluster))
-        stop = stack.enter_context(stoppable())
+        stop = stack.enter_context(stoppable(speaks=chief))
         stack.enter_context(naming_the_dead(cluster, order.folder))
         import keras
 

@@ -94,6 +94,12 @@ class Machine(pydantic.BaseModel):
     keep: Annotated[int, Field(ge=1)] = 1
     """Checkpoints kept while the run goes."""
 
+    @pydantic.field_validator("xla", mode="before")
+    @classmethod
+    def _on_and_off_are_words(cls, value: Any) -> Any:
+        """YAML 1.1 reads `xla: on` as true."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
 
 _GROUPS: dict[str, type[pydantic.BaseModel]] = {"learning": Learning, "machine": Machine}
 
@@ -133,7 +139,10 @@ class Recipe(pydantic.BaseModel):
         """Sorts the flat keys into their groups, and `text_column` into `columns`."""
         if not isinstance(values, Mapping):
             return values
-        grouped: dict[str, Any] = {"columns": dict(values.get("columns") or {})}
+        columns = values.get("columns") or {}
+        if not isinstance(columns, Mapping):
+            raise ValueError(f"'columns' is a table such as {{text: review}}, found {columns!r}")
+        grouped: dict[str, Any] = {"columns": dict(columns)}
         for key, value in values.items():
             home = next((group for group, model in _GROUPS.items() if key in model.model_fields), None)
             if home:
@@ -193,6 +202,9 @@ def make_recipe(settings: Mapping[str, Any], where: str = "the recipe") -> Recip
     Raises:
         KerasftError: an unknown key (with the nearest), or a value that does not fit.
     """
+    for key in _GROUPS:
+        if key in settings:
+            raise KerasftError(f"Key '{key}' of {where} is unknown: all keys stand side by side, in one flat table.")
     try:
         return Recipe(**settings)
     except pydantic.ValidationError as error:

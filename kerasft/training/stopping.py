@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: the run finishes its update, writes a checkpoint, and ends with the signal's exit status."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -33,10 +34,13 @@ class Stop:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
+def stoppable(speaks: bool = True) -> Iterator[Stop]:
     """Notes the first Ctrl-C or SIGTERM instead of dying of it; a second one is not held back.
 
     Outside the main thread Python cannot handle signals: nothing is noted then.
+
+    Args:
+        speaks: say that it was noted: the update under way may take its time.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -47,6 +51,9 @@ def stoppable() -> Iterator[Stop]:
         if stop.asked is not None:
             raise KeyboardInterrupt
         stop.asked = number
+        if speaks:
+            # Not `print`: a handler may come in the middle of one.
+            os.write(2, b"Stopping with a checkpoint after this update; the same signal again stops at once.\n")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -11,6 +11,7 @@ import csv
 import json
 import os
 import resource
+import tempfile
 import time
 
 import torch
@@ -117,7 +118,7 @@ def main() -> None:
         )
     order = "sequential" if options.in_order else "group_by_length" if options.group_by_length else "random"
     settings = TrainingArguments(
-        output_dir="unused",  # nothing is saved
+        output_dir=tempfile.gettempdir(),  # nothing is saved
         num_train_epochs=options.epochs,
         max_steps=options.max_steps,
         learning_rate=options.lr,
