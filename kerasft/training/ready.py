@@ -14,6 +14,7 @@ import numpy as np
 from kerasft import run as runs
 from kerasft.backbones.locate import locate, resolve
 from kerasft.data.prepare import Sets, balanced_weights, describe_classes, label_ids, prepare_sets
+from kerasft.lean import make_lean
 from kerasft.start import start_tensorflow
 from kerasft.tasks import find_task
 from kerasft.tasks.task import Task
@@ -111,6 +112,7 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
     if max_length < recipe.max_length:
         report(f"Backbone {recipe.backbone} takes {max_length} tokens at most: max_length is {max_length}.")
     backbone = load_backbone(source)
+    make_lean(backbone)
     chosen = {
         "max_length": max_length,
         "batch_size": batch_size(recipe, len(sets.train)),

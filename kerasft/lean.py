@@ -1,0 +1,108 @@
+"""Training in less memory: activations that are cheap to make again are not kept for the backward pass.
+
+TensorFlow keeps every step of a composed function. A tanh GELU is eight steps over the widest tensor of a block, a
+layer norm six: here each is one function with a gradient of its own that keeps its input alone.
+"""
+
+import math
+from types import MethodType
+
+from kerasft.backbones.view import Backbone
+
+_SLOPE = 2 * math.sqrt(2 / math.pi)
+_CUBIC = 0.044715
+
+
+def make_lean(backbone: Backbone) -> None:
+    """Puts functions that keep less in the place of the backbone's GELUs and layer norms: the same values and gradients
+    to rounding. For training only: an export is made of Keras' own.
+
+    Args:
+        backbone: its layers are changed in place; their weights, and what a saved model would hold, are not.
+    """
+    import keras
+
+    for part in (*backbone.bottom, *backbone.blocks, *backbone.top):
+        for layer in part._flatten_layers():
+            if getattr(getattr(layer, "activation", None), "__name__", "") == "gelu_approximate":
+                layer.activation = gelu
+            elif type(layer) is keras.layers.LayerNormalization and _is_plain(layer):
+                layer.call = MethodType(_normalised, layer)
+
+
+def gelu(inputs):
+    """GELU in its tanh form (Hendrycks and Gimpel 2016), which is x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x³)).
+
+    Args:
+        inputs: float[…].
+
+    Returns:
+        The same shape and dtype.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def function(x):
+        def gate(x):
+            return tf.sigmoid(x * (x * x * (_SLOPE * _CUBIC) + _SLOPE))
+
+        def gradient(upstream):
+            open_ = gate(x)
+            slope = x * x * (3 * _SLOPE * _CUBIC) + _SLOPE
+            passed = x * open_
+            return upstream * (open_ + (passed - passed * open_) * slope)
+
+        return x * gate(x), gradient
+
+    return function(tf.convert_to_tensor(inputs))
+
+
+def layer_norm(inputs, gamma, beta, epsilon: float):
+    """Layer normalisation over the last axis (Ba et al. 2016), computed in float32.
+
+    Args:
+        inputs: float[…, H].
+        gamma: float[H].
+        beta: float[H].
+        epsilon: is added to the variance.
+
+    Returns:
+        The shape and dtype of `inputs`.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def function(x, gamma, beta):
+        wide = tf.cast(x, tf.float32)
+        mean = tf.reduce_mean(wide, -1, keepdims=True)
+        scale = tf.math.rsqrt(tf.reduce_mean(tf.square(wide - mean), -1, keepdims=True) + epsilon)
+        values = (wide - mean) * scale * tf.cast(gamma, tf.float32) + tf.cast(beta, tf.float32)
+
+        def gradient(upstream):
+            upstream = tf.cast(upstream, tf.float32)
+            normal = (tf.cast(x, tf.float32) - mean) * scale
+            axes = tf.range(tf.rank(x) - 1)
+            through = upstream * tf.cast(gamma, tf.float32)
+            back = through - tf.reduce_mean(through, -1, keepdims=True)
+            back -= normal * tf.reduce_mean(through * normal, -1, keepdims=True)
+            return (
+                tf.cast(back * scale, x.dtype),
+                tf.cast(tf.reduce_sum(upstream * normal, axes), gamma.dtype),
+                tf.cast(tf.reduce_sum(upstream, axes), beta.dtype),
+            )
+
+        return tf.cast(values, x.dtype), gradient
+
+    return function(*map(tf.convert_to_tensor, (inputs, gamma, beta)))
+
+
+def _normalised(layer, inputs):
+    import keras
+
+    return keras.ops.cast(layer_norm(inputs, layer.gamma, layer.beta, layer.epsilon), layer.compute_dtype)
+
+
+def _is_plain(layer) -> bool:
+    axis = layer.axis if isinstance(layer.axis, int) else tuple(layer.axis)
+    last = axis in (-1, (-1,)) or axis in (len(layer.gamma.shape) + 1, (2,))
+    return bool(layer.scale and layer.center and not layer.rms_scaling and last)
