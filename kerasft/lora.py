@@ -74,11 +74,7 @@ def add_lora(network: Network, line: Frontier, rank: int, seed: int, alpha: floa
     import keras
 
     backbone = network.backbone
-    if not 1 <= rank <= backbone.hidden_size:
-        raise KerasftError(
-            f"lora: expected a rank from 1 to {backbone.hidden_size}, the backbone's hidden size; found {rank}. "
-            "Ranks of 4 to 16 are usual."
-        )
+    check_rank(rank, backbone.hidden_size)
     if line.block >= len(backbone.blocks):
         raise KerasftError(
             "lora: it adapts unfrozen blocks, and this phase unfreezes the head alone. Pass 'unfrozen: 1' or more with "
@@ -98,6 +94,15 @@ def add_lora(network: Network, line: Frontier, rank: int, seed: int, alpha: floa
         dense._tracker.lock()
         dense.call = _Factors(dense, down, up, alpha / rank)
     freeze_plain(network)
+
+
+def check_rank(rank: int, hidden_size: int) -> None:
+    """Raises `KerasftError` when factors of this rank would be no thinner than the kernel."""
+    if not 1 <= rank <= hidden_size:
+        raise KerasftError(
+            f"lora: expected a rank from 1 to {hidden_size}, the backbone's hidden size; found {rank}. "
+            "Ranks of 4 to 16 are usual."
+        )
 
 
 def merge_lora(network: Network) -> None:

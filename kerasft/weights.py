@@ -1,7 +1,9 @@
 """The weights of a network, listed in a fixed order and kept in files."""
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,28 +32,37 @@ def seed_states(model) -> list:
     return [variable for variable in model.variables if "seed_generator" in variable.path]
 
 
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes named arrays to one safetensors file; it is whole or not there."""
-    from safetensors.numpy import save_file
-
-    with new_file(path) as beside:
-        save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, beside)
+def named(variables: Sequence, prefix: str) -> dict[str, Any]:
+    """The variables by prefix and place, as `save_variables` takes them."""
+    return {f"{prefix}{number}": variable for number, variable in enumerate(variables)}
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Reads what `save_arrays` wrote."""
-    from safetensors.numpy import load_file
+def save_variables(path: Path, variables: Mapping[str, Any]) -> None:
+    """Writes named variables to one `.npz` file; it is whole or not there.
 
-    return load_file(path)
+    One after the other: a copy of all of them at once would be the peak of a run's memory.
+    """
+    with new_file(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+        for name, variable in variables.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, _array(variable), allow_pickle=False)
 
 
-def values(variables: Sequence, prefix: str) -> dict[str, np.ndarray]:
-    """The variables' arrays, named by prefix and place."""
-    return {f"{prefix}{number}": np.asarray(variable.numpy()) for number, variable in enumerate(variables)}
+def _array(variable) -> np.ndarray:
+    """The variable's present value; not a copy where TensorFlow can help it, so for a moment's use only."""
+    import keras
+
+    variable = variable.value if isinstance(variable, keras.Variable) else variable
+    return np.asarray(variable.read_value())
+
+
+def load_arrays(path: Path) -> Mapping[str, np.ndarray]:
+    """What `save_variables` wrote; an array is read when it is asked for."""
+    return np.load(path, allow_pickle=False)
 
 
 def assign(variables: Sequence, arrays: Mapping[str, np.ndarray], prefix: str) -> None:
-    """Puts back what `values` took.
+    """Puts back what was saved under `named(variables, prefix)`.
 
     Raises:
         KeyError: an array is missing.

@@ -52,6 +52,8 @@ def toy_run(toy_backbone, toy_csv, tmp_path_factory):
         output=tmp_path_factory.mktemp("runs") / "toy",
         batch_size=8,
         phases=TOY_PHASES,
+        # `auto` measures the machine: the figures would depend on it.
+        precision="float32",
         report=lambda line: None,
     )
 

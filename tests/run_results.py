@@ -1,7 +1,6 @@
 """What two runs are compared by, and a backbone small enough to train them in seconds."""
 
 import csv
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -57,33 +56,3 @@ def differences(run: Path, other: Path) -> list[str]:
 
 def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     return one is not None and other is not None and one.dtype == other.dtype and one.tobytes() == other.tobytes()
-
-
-def recorder(run: Path, to: Path, after: set[int]):
-    """A Keras callback that copies the run folder after some updates: just what `kill -9` would leave there."""
-    import keras
-
-    class Recorder(keras.callbacks.Callback):
-        updates = 0
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.updates += 1
-            if self.updates in after:
-                shutil.copytree(run, to / str(self.updates))
-
-    return Recorder()
-
-
-def breaker(after: int, error: BaseException):
-    """A Keras callback that raises after some updates."""
-    import keras
-
-    class Breaker(keras.callbacks.Callback):
-        updates = 0
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.updates += 1
-            if self.updates == after:
-                raise error
-
-    return Breaker()

@@ -155,4 +155,5 @@ def _overrides(callback, hook: str) -> bool:
 
 
 def _floats(logs: Mapping[str, Any] | None) -> dict[str, float]:
-    return {name: float(value) for name, value in (logs or {}).items()}
+    """For a user's eyes: what the engine tells itself by way of the logs is left out."""
+    return {name: float(value) for name, value in (logs or {}).items() if name != "stop"}

@@ -1,7 +1,7 @@
 """Checkpoints: all that a run needs to go on as if it had never stopped, to the last bit.
 
-    checkpoints/00000120/    state.json  weights.safetensors  optimizer.safetensors
-    checkpoints/best-00000100.safetensors
+    checkpoints/00000120/    state.json  weights.npz  optimizer.npz
+    checkpoints/best-00000100.npz
 
 A folder appears by renaming, whole or not at all; so after `kill -9` the newest one is good.
 """
@@ -9,7 +9,8 @@ A folder appears by renaming, whole or not at all; so after `kill -9` the newest
 import dataclasses
 import json
 import shutil
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kerasft.atomic import new_folder, publish
-from kerasft.weights import load_arrays, save_arrays
+from kerasft.weights import load_arrays, save_variables
 
 _BEST = "best-"
 
@@ -58,15 +59,15 @@ class State:
 
 
 def save_checkpoint(
-    folder: Path, state: State, weights: dict[str, np.ndarray], optimizer: dict[str, np.ndarray], keep: int
+    folder: Path, state: State, weights: Mapping[str, Any], optimizer: Mapping[str, Any], keep: int
 ) -> Path:
     """Writes one checkpoint and deletes all but the newest `keep`.
 
     Args:
         folder: the run's `checkpoints` folder.
         state: how far the run has come.
-        weights: of the network, with the states of its random generators.
-        optimizer: its variables; empty between two phases.
+        weights: variables of the network and its random generators, by name.
+        optimizer: its variables, by name; empty between two phases.
         keep: checkpoints left after this one is written.
 
     Returns:
@@ -76,9 +77,9 @@ def save_checkpoint(
     if final.exists():
         return final
     with new_folder(folder, "checkpoint") as beside:
-        save_arrays(beside / "weights.safetensors", weights)
+        save_variables(beside / "weights.npz", weights)
         if optimizer:
-            save_arrays(beside / "optimizer.safetensors", optimizer)
+            save_variables(beside / "optimizer.npz", optimizer)
         (beside / "state.json").write_text(json.dumps(dataclasses.asdict(state), indent=1), encoding="utf-8")
         publish(beside, final)
     for old in _checkpoints(folder)[:-keep]:
@@ -87,30 +88,30 @@ def save_checkpoint(
     return final
 
 
-def load_checkpoint(folder: Path) -> tuple[State, dict[str, np.ndarray]] | None:
+def load_checkpoint(folder: Path) -> tuple[State, Mapping[str, np.ndarray]] | None:
     """The newest checkpoint of a run.
 
     Returns:
-        The state and all arrays, as `save_checkpoint` took them, or None when there is none.
+        The state, and all arrays by the names that `save_checkpoint` was given, or None when there is none.
     """
     found = _checkpoints(folder)
     if not found:
         return None
     newest = found[-1]
     state = State(**json.loads((newest / "state.json").read_text(encoding="utf-8")))
-    optimizer = newest / "optimizer.safetensors"
-    arrays = load_arrays(newest / "weights.safetensors")
-    return state, {**arrays, **(load_arrays(optimizer) if optimizer.is_file() else {})}
+    optimizer = newest / "optimizer.npz"
+    arrays = load_arrays(newest / "weights.npz")
+    return state, ChainMap(arrays, load_arrays(optimizer) if optimizer.is_file() else {})
 
 
-def save_best(folder: Path, state: State, weights: dict[str, np.ndarray]) -> None:
+def save_best(folder: Path, state: State, weights: Mapping[str, Any]) -> None:
     """Keeps the best weights so far; earlier ones go once no checkpoint names them."""
-    state.best_file = f"{_BEST}{state.updates:08d}-{state.phase}.safetensors"
-    save_arrays(folder / state.best_file, weights)
+    state.best_file = f"{_BEST}{state.updates:08d}-{state.phase}.npz"
+    save_variables(folder / state.best_file, weights)
     _drop_old_bests(folder, state.best_file)
 
 
-def load_best(folder: Path, state: State) -> dict[str, np.ndarray]:
+def load_best(folder: Path, state: State) -> Mapping[str, np.ndarray]:
     """The best weights so far."""
     return load_arrays(folder / state.best_file)
 

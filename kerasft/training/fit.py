@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from kerasft import run as runs
+from kerasft.data.prepare import Sets
 from kerasft.lora import merge_lora
+from kerasft.tasks.task import Task
 from kerasft.training.devices import choose_xla
 from kerasft.training.order import new_order, resumed_order
 from kerasft.training.phases import cacheable, frontier
@@ -84,19 +87,25 @@ def fit(
         # Killed in its last moment, it has left them.
         shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
         return runs.load_run(order.folder)
-    with ready(order, report) as here, _saying_how_to_go_on(here):
-        seconds = _train(here, keep_cache, callbacks, remember)
-    with _saying_how_to_go_on(here):
-        return _measure(here, seconds, began) if here.chief else None
+    with _saying_how_to_go_on(order.folder, report):
+        with ready(order, report) as here:
+            seconds = _train(here, keep_cache, callbacks, remember)
+        if not here.chief:
+            return None
+        task, sets = here.task, here.sets
+        # The network that was trained goes before the one that was saved is built.
+        del here
+        gc.collect()
+        return _measure(order.folder, task, sets, seconds, began)
 
 
 @contextlib.contextmanager
-def _saying_how_to_go_on(here: Ready) -> Iterator[None]:
+def _saying_how_to_go_on(folder: Path, report: Say) -> Iterator[None]:
     try:
         yield
     except (Stopped, KeyboardInterrupt):
-        if (here.order.folder / "run.json").is_file():
-            here.report(f"Stopped. To go on: kerasft fit --resume {here.order.folder}")
+        if (folder / "run.json").is_file():
+            report(f"Stopped. To go on: kerasft fit --resume {folder}")
         raise
 
 
@@ -178,7 +187,7 @@ def _create(here: Ready, remember: Mapping[str, Any]) -> None:
         write_proof_rows(beside, here.task, here.sets.held_out)
 
 
-def _begin(here: Ready) -> tuple[Any, dict[str, np.ndarray]]:
+def _begin(here: Ready) -> tuple[Any, Mapping[str, np.ndarray]]:
     """Where to begin: at the newest checkpoint of a resumed run, else at the beginning."""
     from kerasft.training.checkpoint import State, load_checkpoint
 
@@ -233,17 +242,16 @@ def _uncached(part):
     return dataclasses.replace(part, cache=None)
 
 
-def _measure(here: Ready, seconds: dict[str, Any], began: float) -> runs.Run:
+def _measure(folder: Path, task: Task, sets: Sets, seconds: dict[str, Any], began: float) -> runs.Run:
     """Measures the run as it was saved, in float32 whatever it was trained in, and writes `metrics.json`."""
     from kerasft.network import full_model
     from kerasft.training.forward import measured
     from kerasft.weights import network_weights
 
     started = time.monotonic()
-    folder, task = here.folder, here.task
     run = runs.open_run(folder)
     model = full_model(run.network)
-    parts = {"metrics": here.sets.held_out, "test_metrics": here.sets.test}
+    parts = {"metrics": sets.held_out, "test_metrics": sets.test}
     figures = {key: measured(run, model, rows) for key, rows in parts.items() if rows is not None}
     phases = seconds["phases"]
     runs.write_json(

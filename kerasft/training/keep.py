@@ -1,13 +1,14 @@
 """What a job writes down so as to lose nothing: checkpoints, and the best weights so far."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from kerasft.lora import lora_weights
 from kerasft.training.checkpoint import State, load_best, save_best, save_checkpoint
 from kerasft.training.job import Job
-from kerasft.weights import assign, network_weights, seed_states, values
+from kerasft.weights import assign, named, network_weights, seed_states
 
 # First letters of the arrays' names: weights, LoRA factors, seeds, optimizer.
 _WEIGHTS, _FACTORS, _SEEDS, _OPTIMIZER = "wlso"
@@ -22,8 +23,8 @@ def keep_checkpoint(job: Job, state: State, trainable=None) -> None:
         trainable: the phase's model with its optimizer; None between two phases.
     """
     if job.chief:
-        weights = {**_network(job), **values(seed_states(job.whole), _SEEDS)}
-        optimizer = values(_optimizer_variables(trainable), _OPTIMIZER) if trainable is not None else {}
+        weights = {**_network(job), **named(seed_states(job.whole), _SEEDS)}
+        optimizer = named(_optimizer_variables(trainable), _OPTIMIZER) if trainable is not None else {}
         save_checkpoint(job.folder, state, weights, optimizer, job.recipe.machine.keep)
 
 
@@ -52,11 +53,12 @@ def restore_best(job: Job, state: State) -> None:
     assign(network_weights(job.network), arrays, _WEIGHTS)
     for number, factor in enumerate(lora_weights(job.network)):
         # The best weights of an earlier phase have no factors: they are as if these were zero.
-        factor.assign(arrays.get(f"{_FACTORS}{number}", np.zeros(factor.shape, np.float32)))
+        name = f"{_FACTORS}{number}"
+        factor.assign(arrays[name] if name in arrays else np.zeros(factor.shape, np.float32))
 
 
-def _network(job: Job) -> dict[str, np.ndarray]:
-    return {**values(network_weights(job.network), _WEIGHTS), **values(lora_weights(job.network), _FACTORS)}
+def _network(job: Job) -> dict[str, Any]:
+    return {**named(network_weights(job.network), _WEIGHTS), **named(lora_weights(job.network), _FACTORS)}
 
 
 def _optimizer_variables(trainable) -> list:

@@ -15,6 +15,7 @@ from kerasft import run as runs
 from kerasft.backbones.locate import locate, resolve
 from kerasft.data.prepare import Sets, balanced_weights, describe_classes, label_ids, prepare_sets
 from kerasft.lean import make_lean
+from kerasft.lora import check_rank
 from kerasft.start import start_tensorflow
 from kerasft.tasks import find_task
 from kerasft.tasks.task import Task
@@ -121,6 +122,9 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
     }
     recipe = recipe.having(**chosen, plan="gradual", epochs=None, learning_rate=None)
     check_sizes(recipe, len(sets.train), strategy.num_replicas_in_sync)
+    for phase in recipe.learning.phases:
+        if phase.lora:
+            check_rank(phase.lora, backbone.hidden_size)
     report(
         f"Backbone {recipe.backbone}: {backbone.family}, {len(backbone.blocks)} blocks of {backbone.hidden_size}, "
         f"{precision}{describe_devices(strategy)}"

@@ -69,7 +69,7 @@ class Learning(pydantic.BaseModel):
     @classmethod
     def _plan_is_known(cls, plan: str) -> str:
         if plan not in PLANS and not re.fullmatch("top-[1-9][0-9]*", plan):
-            raise ValueError(f"{', '.join(PLANS)} or top-N, such as top-3.{did_you_mean(plan, [*PLANS, 'top-3'])}")
+            raise ValueError(f"{', '.join(PLANS)} or top-N, such as top-3")
         return plan
 
 
@@ -225,7 +225,16 @@ def _explain(problem: Mapping[str, Any], where: str) -> str:
     reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if not place:
         return f"{where[0].upper()}{where[1:]}: {reason}."
-    return f"Key '{place}' of {where}: expected {reason}, found {problem['input']!r}."
+    reason = re.sub("greater than or equal to ([0-9.]+)", r"\1 or more", reason)
+    if parts[-1:] == ["phases"]:
+        reason = "a list of one phase or more"
+    elif "unfrozen" in parts:
+        reason = "'head', 'all' or a number of top blocks, 1 or more"
+    names = [*PLANS, "top-3"] if parts[-1:] == ["plan"] else re.findall("'([^']+)'", reason)
+    near = did_you_mean(str(problem["input"]), names)
+    # All that would do has been named already.
+    near = "." if near.startswith(" Known") else f".{near}"
+    return f"Key '{place}' of {where}: expected {reason}, found {problem['input']!r}{near}"
 
 
 def recipe_yaml(recipe: Recipe) -> str:

@@ -38,6 +38,7 @@ def test_from_rows_to_served_answers(name, toy_backbone, tmp_path):
         backbone=str(toy_backbone),
         output=tmp_path / "run",
         phases=[{"unfrozen": "head", "epochs": 1, "learning_rate": 1e-3}],
+        precision="float32",
         report=lambda line: None,
     )
     assert set(run.labels) == {row[task.label_column] for row in rows}

@@ -118,14 +118,14 @@ def test_a_half_written_one_is_never_taken(tmp_path):
     half = tmp_path / ".checkpoint.abc123"
     half.mkdir()
     (half / "state.json").write_text(json.dumps({"updates": 8})[:-3])
-    (tmp_path / ".xyz.best-00000008-1.safetensors").write_bytes(b"\x00")
+    (tmp_path / ".xyz.best-00000008-1.npz").write_bytes(b"\x00")
     state, _ = load_checkpoint(tmp_path)
     assert state.updates == 4
     save_checkpoint(tmp_path, State(updates=8), weights(8), NOTHING, keep=1)
     assert load_checkpoint(tmp_path)[0].updates == 8
 
 
-@pytest.mark.parametrize("where", ["save_arrays", "publish"])
+@pytest.mark.parametrize("where", ["save_variables", "publish"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_write_that_fails_leaves_the_older_one(tmp_path, monkeypatch, where, error):
     state = State(updates=4)

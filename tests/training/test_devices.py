@@ -93,7 +93,9 @@ def test_precision_as_told_or_the_faster_one(no_gpu):
     assert choose_precision(machine()) in ("float32", "bf16")
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [((1.0, 0.9), "float32"), ((1.0, 0.5), "bf16"), ((0.5, 1), "float32")])
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [((1.0, 0.9), "float32"), ((1.0, 0.5), "bf16"), ((0.5, 1), "float32")]
+)
 def test_bfloat16_has_to_be_worth_it(seconds, expected, no_gpu, monkeypatch):
     taken = dict(zip((tf.float32, tf.bfloat16), seconds, strict=True))
     monkeypatch.setattr("kerasft.training.devices._seconds_of_products", taken.__getitem__)
@@ -102,11 +104,16 @@ def test_bfloat16_has_to_be_worth_it(seconds, expected, no_gpu, monkeypatch):
 
 def test_a_precision_ends_with_its_run():
     before = keras.config.dtype_policy()
-    with pytest.raises(RuntimeError, match="in the middle"), precision_policy("bf16"):
-        layer = keras.layers.Dense(2)
-        layer.build((None, 3))
-        assert (layer.compute_dtype, layer.kernel.dtype) == ("bfloat16", "float32")
-        raise RuntimeError("in the middle")
+
+    def run():
+        with precision_policy("bf16"):
+            layer = keras.layers.Dense(2)
+            layer.build((None, 3))
+            assert (layer.compute_dtype, layer.kernel.dtype) == ("bfloat16", "float32")
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        run()
     assert keras.config.dtype_policy() == before
 
 

@@ -2,16 +2,22 @@
 
 import csv
 import json
+import math
+import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 import kerasft
-from tests.toy import TOY_PHASES, toy_rows
+from kerasft.training.recipe import PLANS, make_recipe
+from kerasft.training.settings import read_settings
+from tests.run_results import history_of, weights_of
+from tests.toy import toy_rows
 
 ROOT = Path(__file__).parents[2]
 SHORT = [{"unfrozen": "head", "epochs": 1, "learning_rate": 1e-2}]
@@ -25,9 +31,20 @@ def fit(backbone, output, rows=None, **settings):
         backbone=str(backbone),
         output=output,
         report=lines.append,
-        **{"phases": SHORT, "batch_size": 8, **settings},
+        **{"phases": SHORT, "batch_size": 8, "precision": "float32", **settings},
     )
     return run, lines
+
+
+class Logs(keras.callbacks.Callback):
+    """The figures of each update."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.found.append(logs)
 
 
 def test_a_run_keeps_its_contract(toy_run):
@@ -58,24 +75,19 @@ def test_a_reloaded_run_answers_the_same(toy_run):
 
 
 def test_the_same_seed_gives_the_same_run(toy_backbone, tmp_path):
-    figures = []
-    for name in ("a", "b"):
-        run, _ = fit(toy_backbone, tmp_path / name, phases=TOY_PHASES[:2], seed=3)
-        figures.append([run.metrics["metrics"]["log_loss"], (run.folder / "history.csv").read_text().split(",")[:12]])
-    assert figures[0][0] == pytest.approx(figures[1][0], abs=1e-5)
+    runs = [fit(toy_backbone, tmp_path / str(number), seed=seed)[0] for number, seed in enumerate((3, 3, 4))]
+    losses = [[float(line["loss"]) for line in history_of(run.folder)] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[0] != pytest.approx(losses[2], abs=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_last_good_weights(toy_backbone, tmp_path):
     phases = [*SHORT, {"unfrozen": "all", "epochs": 5, "learning_rate": 1e30}]
     with pytest.raises(kerasft.KerasftError, match=r"phase 2: the training has diverged"):
         fit(toy_backbone, tmp_path / "run", phases=phases)
-    import h5py
-
-    with h5py.File(tmp_path / "run" / "model.weights.h5") as file:
-        kept = []
-        file.visititems(lambda _, item: kept.append(item[()]) if isinstance(item, h5py.Dataset) else None)
+    kept = weights_of(tmp_path / "run")
     assert kept
-    assert all(np.isfinite(value).all() for value in kept)
+    assert all(np.isfinite(value).all() for value in kept.values())
     with pytest.raises(kerasft.KerasftError, match="did not finish"):
         kerasft.load_run(tmp_path / "run")
 
@@ -121,17 +133,19 @@ def test_labels_in_the_data_win_and_the_recipe_can_order_them(toy_backbone, tmp_
 def test_two_devices_train_in_step(toy_backbone, tmp_path):
     """Logical CPU devices stand in for accelerators; in a process of its own, for they must be set up before use."""
     script = f"""
-        import tensorflow as tf
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         import kerasft
         from tests.toy import toy_rows, TOY_PHASES
-        run = kerasft.fit(task="sentiment", data=toy_rows(128), backbone={str(toy_backbone)!r},
-                          output={str(tmp_path / "run")!r}, batch_size=8, phases=TOY_PHASES)
+        run = kerasft.fit(task="sentiment", data=toy_rows(128), backbone={str(toy_backbone)!r}, devices=2,
+                          output={str(tmp_path / "run")!r}, batch_size=8, phases=TOY_PHASES, precision="float32")
         run.export(export_dir={str(tmp_path / "out")!r})
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "on 2 devices in step" in done.stderr
@@ -145,3 +159,78 @@ def test_a_phase_after_its_frozen_part_was_trained_does_not_use_the_cache(toy_ba
     phases = [{"unfrozen": 2, "epochs": 1, "learning_rate": 5e-3}, *SHORT]
     run, _ = fit(toy_backbone, tmp_path / "run", phases=phases)
     assert [phase["from_cache"] for phase in run.metrics["phases"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [
+        ("adamw", "cosine"),
+        ("adam", "one-cycle"),
+        ("adafactor", "constant"),
+        ("lion", "cosine"),
+        ("sgd", "linear"),
+        ("adadelta", "linear"),
+    ],
+)
+def test_every_optimizer_and_every_schedule_learns(optimizer, schedule, toy_backbone, tmp_path):
+    # The plan's own rate: each optimizer is given what suits it.
+    settings = {"phases": None, "plan": "head", "dropout": 0.0, "optimizer": optimizer, "schedule": schedule}
+    run, _ = fit(toy_backbone, tmp_path / "run", **settings)
+    losses = [float(line["loss"]) for line in history_of(run.folder)]
+    assert len(losses) >= 3
+    assert losses[-1] < losses[0]
+    assert (run.recipe.learning.optimizer, run.recipe.learning.schedule) == (optimizer, schedule)
+
+
+@pytest.mark.parametrize("plan", PLANS[1:])
+def test_a_run_writes_its_plan_down_as_phases(plan, toy_backbone, tmp_path, monkeypatch):
+    """What comes before the first update is all that is looked at."""
+    monkeypatch.setattr("kerasft.training.phase.run_phase", stop_here)
+    with pytest.raises(RuntimeError, match="before the first update"):
+        fit(toy_backbone, tmp_path / "run", phases=None, plan=plan, epochs=2, cache_gb=0)
+    kept = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8")
+    assert "plan: gradual" in kept
+    learning = make_recipe(read_settings(tmp_path / "run" / "recipe.yaml")).learning
+    assert learning.phases[-1].epochs == 2
+    assert learning.epochs is None
+
+
+def stop_here(*_):
+    raise RuntimeError("before the first update")
+
+
+def test_batches_by_tokens_train_and_their_updates_add_up(toy_backbone, tmp_path):
+    logs = Logs()
+    phases = [{"unfrozen": part, "epochs": 2, "learning_rate": 1e-2} for part in ("head", 1)]
+    run, _ = fit(toy_backbone, tmp_path / "run", phases=phases, batch_tokens=64, callbacks=[logs])
+    metrics, history = run.metrics, history_of(run.folder)
+    assert sum(phase["steps"] for phase in metrics["phases"]) == len(logs.found) == int(history[-1]["updates"])
+    # 8 rows of 64 tokens in all would have to be of 8 each: these are longer, so the batches smaller.
+    rows = run.record["data"]["train"]["rows"]
+    assert len(logs.found) > 4 * math.ceil(rows / 8)
+    assert float(history[-1]["loss"]) < float(history[0]["loss"])
+
+
+def test_callbacks_see_loss_and_gradient_norm_and_nothing_of_the_engines_own(toy_backbone, tmp_path):
+    logs = Logs()
+    run, _ = fit(toy_backbone, tmp_path / "run", callbacks=[logs])
+    assert all(set(update) == {"loss", "gradient_norm"} for update in logs.found)
+    # The epoch's loss is the mean over its rows; but for the last, ragged batch that is the mean over updates.
+    mean = np.mean([update["loss"] for update in logs.found])
+    assert float(history_of(run.folder)[0]["loss"]) == pytest.approx(mean, abs=0.02)
+
+
+def test_label_smoothing_is_in_the_training_loss_and_not_in_the_figures(toy_backbone, tmp_path):
+    smoothing, losses = 0.4, {}
+    for share in (0.0, smoothing):
+        logs = Logs()
+        phases = [{"unfrozen": "head", "epochs": 1, "learning_rate": 1e-9}]
+        run, _ = fit(toy_backbone, tmp_path / str(share), phases=phases, label_smoothing=share, callbacks=[logs])
+        losses[share] = [update["loss"] for update in logs.found], run.metrics["metrics"]["log_loss"]
+    # The head hardly moves, so both see the same logits; a smoothed loss lies nearer to that of pure chance.
+    (plain, figure), (smoothed, same_figure) = losses.values()
+    assert figure == pytest.approx(same_figure, abs=1e-4)
+    floor = -(smoothing / 2 * math.log(smoothing / 2) + (1 - smoothing / 2) * math.log(1 - smoothing / 2))
+    assert min(smoothed) > floor
+    away, still = (np.mean(np.abs(np.array(each) - math.log(2))) for each in (plain, smoothed))
+    assert still < away

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PHASES, record
 
 import kerasft
-from tests.run_results import breaker, differences, recorder, weights_of, write_bert
+from tests.run_results import differences, weights_of, write_bert
+from tests.small_runs import PHASES, breaker, record, recorder
 from tests.toy import toy_rows, write_csv
 
 ROOT = Path(__file__).parents[2]
@@ -222,12 +222,12 @@ def test_a_file_that_has_gone_is_named(left, small):
     assert "/nowhere/rows.csv" in refused(left)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("task", "sentiment"), ("seed", 0), ("backbone", "minilm"), ("recipe", {}), ("output", "x"), ("on_bad_row", "skip")],
-)  # fmt: skip
-def test_what_only_a_new_run_takes_is_refused(left, name, value):
-    assert f"keeps its own {name}" in refused(left, **{name: value})
+ONLY_NEW = {"task": "sentiment", "seed": 0, "backbone": "minilm", "recipe": {}, "output": "x", "on_bad_row": "skip"}
+
+
+@pytest.mark.parametrize("name", ONLY_NEW)
+def test_what_only_a_new_run_takes_is_refused(left, name):
+    assert f"keeps its own {name}" in refused(left, **{name: ONLY_NEW[name]})
 
 
 @pytest.mark.parametrize("key", ["learning_rate", "phases", "batch_size", "max_length", "batchsize"])

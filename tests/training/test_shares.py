@@ -41,10 +41,10 @@ def test_neighbours_in_length_go_to_different_replicas():
     assert parts == [[0, 4, 1, 5], [2, 6, 3, 7]]
 
 
-def element(accumulate):
+def element(accumulate, bucket=1):
     part = share(np.arange(7), np.ones(7), replica=0, replicas=1, accumulate=accumulate)
     tokens = np.arange(70).reshape(7, 5, 2)
-    return training_element(lambda rows: {"tokens": tokens[rows]}, np.arange(7) * 10, part, accumulate)
+    return training_element(lambda rows: {"tokens": tokens[rows]}, np.arange(7) * 10, part, accumulate, bucket)
 
 
 def test_micro_batches_are_an_axis_in_front():
@@ -60,3 +60,15 @@ def test_a_batch_in_one_piece_has_no_such_axis():
     assert inputs["tokens"].shape == (7, 5, 2)
     assert labels.tolist() == list(range(0, 70, 10))
     np.testing.assert_allclose(weights, np.full(7, 1 / 7), rtol=1e-6)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_for_xla_rows_are_filled_up_to_few_lengths(accumulate):
+    plain, _, _ = element(accumulate)
+    filled, labels, weights = element(accumulate, bucket=4)
+    axis = 1 + (accumulate > 1)
+    assert filled["tokens"].shape[axis] == 8
+    kept, rest = np.split(filled["tokens"], [5], axis=axis)
+    np.testing.assert_array_equal(kept, plain["tokens"])
+    assert not rest.any()
+    assert labels.shape == weights.shape == plain["tokens"].shape[:axis]

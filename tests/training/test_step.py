@@ -36,7 +36,9 @@ def data(rows=ROWS):
 
 def element(inputs, labels, weights, accumulate=1):
     part = share(np.arange(len(labels)), weights, replica=0, replicas=1, accumulate=accumulate)
-    arrays = training_element(lambda rows: {name: array[rows] for name, array in inputs.items()}, labels, part, accumulate)
+    arrays = training_element(
+        lambda rows: {name: array[rows] for name, array in inputs.items()}, labels, part, accumulate
+    )
     return tf.nest.map_structure(tf.constant, arrays)
 
 
