@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasft import run as runs
+from kerasft.backbones.locate import resolve
 from kerasft.data.prepare import Sets, starter_file
 from kerasft.errors import KerasftError
 from kerasft.tasks import find_task
@@ -69,6 +70,7 @@ def new_order(
     """
     made = _gather(task, backbone, recipe, seed, settings)
     found = find_task(made.task)
+    resolve(made.backbone)
     folder = Path(output) if output else runs.next_folder(Path("runs"), found.name)
     if folder.exists():
         raise KerasftError(

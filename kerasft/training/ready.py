@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerasft import run as runs
-from kerasft.backbones.locate import locate, resolve
+from kerasft.backbones.locate import locate
 from kerasft.data.prepare import Sets, balanced_weights, describe_classes, label_ids, prepare_sets
 from kerasft.lean import make_lean
 from kerasft.lora import check_rank
@@ -78,7 +78,6 @@ def ready(order: Order, report: Say) -> Iterator[Ready]:
     chief = cluster is None or cluster.is_chief
     report = report if chief else _silent
     task = find_task(order.recipe.task)
-    resolve(order.recipe.backbone)
     sets = prepare_sets(task, order.recipe, *order.sources.values(), order.on_bad_row)
     order.check_data(sets)
     _report_sets(sets, task, report)
