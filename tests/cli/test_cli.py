@@ -1,7 +1,6 @@
 """The command line as a user meets it: a mistake is one line and exit status 2, and nothing is written."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -55,6 +54,8 @@ MISTAKES = {
     "no such recipe": (["fit", "--task", "sentiment", "--recipe", "nowhere.yaml"], "nowhere.yaml"),
     "no such data": (["fit", "--task", "sentiment", "--data", "nowhere.csv"], "nowhere.csv"),
     "no starter data": (["fit", "--task", "text-classification"], "--data"),
+    "nothing to resume": (["fit", "--resume", "nowhere"], "nothing to resume"),
+    "resume of no run": (["fit", "--resume", "."], "is not a run of kerasft"),
     "no such run": (["evaluate", "nowhere", "--data", "x.csv"], "nowhere"),
     "neither text nor data": (["predict", "nowhere"], "--text"),
     "no such export": (["check", "nowhere"], "nowhere"),
@@ -173,39 +174,3 @@ def test_tasks_are_listed(capsys):
     status, out, _ = run(capsys, "tasks", "--json")
     assert status == 0
     assert {json.loads(line)["name"] for line in out.splitlines()} >= {"sentiment", "text-classification"}
-
-
-def test_ctrl_c_ends_with_130_and_publishes_nothing(tmp_path, toy_backbone):
-    import signal
-
-    write_csv(tmp_path / "rows.csv", toy_rows(400))
-    arguments = [
-        "fit",
-        "--task",
-        "sentiment",
-        "--data",
-        "rows.csv",
-        "--backbone",
-        str(toy_backbone),
-        "--set",
-        "epochs=500",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kerasft", *arguments, "--set", "patience=500"],
-        cwd=tmp_path,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if line.startswith("Phase 2"):
-            process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
-    assert "Interrupted" in seen[-1]
-    assert "Traceback" not in "".join(seen)
-    assert not (tmp_path / "saved_models").exists()
-    assert (tmp_path / "runs" / "sentiment-1" / "model.weights.h5").is_file()
-    assert not (tmp_path / "runs" / "sentiment-1" / "cache").exists()

@@ -57,6 +57,11 @@ def test_without_data_the_starter_data_are_taken_where_there_are_some():
         new(task="text-classification")
 
 
+def test_an_unknown_backbone_is_told_before_anything_else():
+    with pytest.raises(KerasftError, match=r'Did you mean "minilm"\?'):
+        new(backbone="minilmm")
+
+
 def test_an_existing_folder_is_refused_and_a_run_may_be_gone_on_with(tmp_path):
     run = left_run(tmp_path / "run")
     with pytest.raises(KerasftError, match=f"never overwritten.*--resume {run}"):

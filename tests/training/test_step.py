@@ -151,12 +151,16 @@ def test_a_float16_update_is_the_same_update(accumulate):
     assert int(trainable.loss_scale.good) == 1
 
 
-def test_an_update_that_overflows_leaves_the_weights_and_halves_the_scale():
+@pytest.mark.parametrize("kind", ["infinite", "not a number"])
+def test_an_update_that_overflows_leaves_the_weights_and_halves_the_scale(kind):
     model = dense_model()
     before = model.get_weights()
     trainable = make(model, first_logit, clip_norm=1.0, scaled=True)
     x, labels = data()
-    large = element({"x": np.full_like(x, 1e35)}, labels, np.ones(ROWS))
+    overflowing = np.full_like(x, 1e35)
+    if kind == "not a number":
+        overflowing[::2], overflowing[1::2] = np.inf, -np.inf
+    large = element({"x": overflowing}, labels, np.ones(ROWS))
     for times in (1, 2):
         update(trainable, large)
         assert float(trainable.loss_scale.scale) == FIRST_SCALE / 2**times
