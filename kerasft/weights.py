@@ -56,9 +56,29 @@ def _array(variable) -> np.ndarray:
     return np.asarray(variable.read_value())
 
 
-def load_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """What `save_variables` wrote; an array is read when it is asked for."""
-    return np.load(path, allow_pickle=False)
+class SavedArrays(Mapping):
+    """What `save_variables` wrote; an array is read when it is asked for. The file is never left open, so that the
+    folder it lies in can be removed on any file system."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        with self._open() as archive:
+            self._names = tuple(archive.files)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        with self._open() as archive:
+            return archive[name]
+
+    def __iter__(self):
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def _open(self):
+        return np.load(self._path, allow_pickle=False)
 
 
 def assign(variables: Sequence, arrays: Mapping[str, np.ndarray], prefix: str) -> None:

@@ -1,5 +1,7 @@
 """`kerasft fit`."""
 
+import sys
+
 import click
 
 
@@ -52,7 +54,11 @@ def fit(assignments, export_dir, name, no_export, find_lr, resume, keep_cache, o
     wanted = {**run.record.get("export", {}), **{key: value for key, value in given.items() if value is not None}}
     exported = None
     if not wanted["no_export"] and not run.metrics["seconds"]["export"]:
-        exported = run.export(export_dir=wanted["export_dir"] or "saved_models", name=wanted["name"])
+        try:
+            exported = run.export(export_dir=wanted["export_dir"] or "saved_models", name=wanted["name"])
+        except KeyboardInterrupt:
+            print(f"Nothing is published. To publish it: kerasft fit --resume {run.folder}", file=sys.stderr)
+            raise
     print(f"Run: {run.folder}")
     if exported:
         print(f"SavedModel: {exported}")

@@ -9,7 +9,6 @@ A folder appears by renaming, whole or not at all; so after `kill -9` the newest
 import dataclasses
 import json
 import shutil
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kerasft.atomic import new_folder, publish
-from kerasft.weights import load_arrays, save_variables
+from kerasft.weights import SavedArrays, save_variables
 
 _BEST = "best-"
 
@@ -100,8 +99,9 @@ def load_checkpoint(folder: Path) -> tuple[State, Mapping[str, np.ndarray]] | No
     newest = found[-1]
     state = State(**json.loads((newest / "state.json").read_text(encoding="utf-8")))
     optimizer = newest / "optimizer.npz"
-    arrays = load_arrays(newest / "weights.npz")
-    return state, ChainMap(arrays, load_arrays(optimizer) if optimizer.is_file() else {})
+    # Read now: the checkpoint is removed as soon as there is a newer one.
+    arrays = dict(SavedArrays(newest / "weights.npz"))
+    return state, {**arrays, **(SavedArrays(optimizer) if optimizer.is_file() else {})}
 
 
 def save_best(folder: Path, state: State, weights: Mapping[str, Any]) -> None:
@@ -113,7 +113,7 @@ def save_best(folder: Path, state: State, weights: Mapping[str, Any]) -> None:
 
 def load_best(folder: Path, state: State) -> Mapping[str, np.ndarray]:
     """The best weights so far."""
-    return load_arrays(folder / state.best_file)
+    return SavedArrays(folder / state.best_file)
 
 
 def _name(state: State) -> str:

@@ -1,11 +1,10 @@
 """`fit`: from labelled text to a run. Read top to bottom."""
 
-import contextlib
 import dataclasses
 import gc
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from kerasft import run as runs
+from kerasft.backbones.lock import only_one
 from kerasft.data.prepare import Sets
+from kerasft.errors import KerasftError
 from kerasft.lora import merge_lora
 from kerasft.tasks.task import Task
 from kerasft.training.devices import choose_xla
 from kerasft.training.order import new_order, resumed_order
 from kerasft.training.phases import cacheable, frontier
 from kerasft.training.progress import Bar, Say, say
-from kerasft.training.ready import Ready, examples, ready, since
+from kerasft.training.ready import Ready, examples, ready, saying_how_to_go_on, since
 from kerasft.training.record import describe_run, write_history, write_proof_rows, write_skipped
-from kerasft.training.stopping import Stopped
 
 
 def fit(
@@ -87,43 +87,47 @@ def fit(
         # Killed in its last moment, it has left them.
         shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
         return runs.load_run(order.folder)
-    with _saying_how_to_go_on(order.folder, report):
-        with ready(order, report) as here:
-            seconds = _train(here, keep_cache, callbacks, remember)
-        if not here.chief:
-            return None
-        task, sets = here.task, here.sets
-        # The network that was trained goes before the one that was saved is built.
-        del here
-        gc.collect()
+    with ready(order, report) as here:
+        seconds = _train(here, keep_cache, callbacks, remember)
+    if not here.chief:
+        return None
+    task, sets = here.task, here.sets
+    # The network that was trained goes before the one that was saved is built.
+    del here
+    gc.collect()
+    with saying_how_to_go_on(order.folder, report):
         return _measure(order.folder, task, sets, seconds, began)
 
 
-@contextlib.contextmanager
-def _saying_how_to_go_on(folder: Path, report: Say) -> Iterator[None]:
-    try:
-        yield
-    except (Stopped, KeyboardInterrupt):
-        if (folder / "run.json").is_file():
-            report(f"Stopped. To go on: kerasft fit --resume {folder}")
-        raise
-
-
 def _train(here: Ready, keep_cache: bool, callbacks: Sequence[Any], remember: Mapping[str, Any]) -> dict[str, Any]:
-    """Encodes the rows and runs the phases that are left; gives the seconds of each part."""
-    from kerasft.network import full_model
+    """Makes the run folder of a new run, and keeps other processes out of it while it is trained."""
     from kerasft.training.callbacks import run_callbacks
-    from kerasft.training.job import Job
-    from kerasft.training.keep import put_back, restore_best
     from kerasft.training.keeper import make_keeper
-    from kerasft.training.phase import run_phase
-    from kerasft.training.tracking import Tracker
 
     keeper = make_keeper()
     calls = run_callbacks(callbacks, own=[keeper])
-    recipe, folder = here.recipe, here.folder
-    if here.chief and not here.order.record:
+    folder = here.folder
+    if not here.chief:
+        return _run_phases(here, keep_cache, calls, keeper)
+    if not here.order.record:
         _create(here, remember)
+
+    def busy():
+        raise KerasftError(f"Run {folder} is being trained by another process: wait for it, or stop it first.")
+
+    with only_one(folder / ".lock", waiting=busy):
+        return _run_phases(here, keep_cache, calls, keeper)
+
+
+def _run_phases(here: Ready, keep_cache: bool, calls, keeper) -> dict[str, Any]:
+    """Encodes the rows and runs the phases that are left; gives the seconds of each part."""
+    from kerasft.network import full_model
+    from kerasft.training.job import Job
+    from kerasft.training.keep import put_back, restore_best
+    from kerasft.training.phase import run_phase
+    from kerasft.training.tracking import Tracker
+
+    recipe, folder = here.recipe, here.folder
     started = time.monotonic()
     train, held_out = examples(here, folder / "tokens")
     seconds: dict[str, Any] = {"tokenise": since(started)}

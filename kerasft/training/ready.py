@@ -21,6 +21,7 @@ from kerasft.tasks import find_task
 from kerasft.tasks.task import Task
 from kerasft.training.cluster import find_cluster, naming_the_dead
 from kerasft.training.devices import (
+    agreed,
     choose_precision,
     choose_strategy,
     describe_devices,
@@ -31,7 +32,7 @@ from kerasft.training.order import Order
 from kerasft.training.phases import batch_size, check_sizes, plan
 from kerasft.training.progress import Say
 from kerasft.training.recipe import Recipe
-from kerasft.training.stopping import Stop, stoppable
+from kerasft.training.stopping import Stop, Stopped, stoppable
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,26 @@ def ready(order: Order, report: Say) -> Iterator[Ready]:
             stack.enter_context(strategy.scope())
         same_everywhere(strategy, chief, sets.train.fingerprint() + sets.held_out.fingerprint())
         precision = choose_precision(order.recipe.machine)
+        if agreed(strategy, chief, [float(precision == "bf16")]) != [float(precision == "bf16")]:
+            # Near the line where it pays, workers may measure differently: the chief's word counts.
+            precision = "float32" if precision == "bf16" else "bf16"
         stack.enter_context(precision_policy(precision))
         folder = order.folder if chief else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasft-")))
         text, network, recipe = _build(order.recipe, task, sets, source, precision, strategy, report)
-        yield Ready(order, task, sets, source, text, network, recipe, strategy, chief, folder, stop, report)
+        here = Ready(order, task, sets, source, text, network, recipe, strategy, chief, folder, stop, report)
+        with saying_how_to_go_on(order.folder, report):
+            yield here
+
+
+@contextlib.contextmanager
+def saying_how_to_go_on(folder: Path, report: Say) -> Iterator[None]:
+    """Tells whoever stops a run how to resume it, once there is something to resume."""
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt):
+        if (folder / "run.json").is_file():
+            report(f"Stopped. To go on: kerasft fit --resume {folder}")
+        raise
 
 
 def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str, strategy, report: Say):

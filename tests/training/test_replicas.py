@@ -1,10 +1,11 @@
-"""The same global batches on one device, on several, and in micro-batches: the same losses, the same weights."""
+"""The same global batches on one device, on several, on two workers, in micro-batches: the same losses and weights."""
 
 import os
 
 import pytest
 
 from kerasft import load_run
+from kerasft.training.launch import free_ports, worker_environment
 from tests.run_results import write_bert
 from tests.training_equality import EVERY_PHASE, figures_apart, figures_of, start, uneven_rows, weights_apart
 
@@ -33,6 +34,10 @@ def runs(tmp_path_factory):
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     environment["CUDA_VISIBLE_DEVICES"] = ""
     started = [start(folder, place, common, settings, environment) for place, settings in PLACES.items()]
+    ports = free_ports(2)
+    for worker in range(2):
+        named = {**environment, **worker_environment(ports, worker)}
+        started.append(start(folder, f"worker-{worker}", common, {"workers": {"accumulate": 2}}, named))
     try:
         for process in started:
             output = process.communicate(timeout=1200)[0]
@@ -43,7 +48,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["plain-accumulated", "two", "two-accumulated"])
+@pytest.mark.parametrize("name", ["plain-accumulated", "two", "two-accumulated", "workers"])
 def test_the_same_global_batches_are_the_same_training(runs, name):
     loss, norm = figures_apart(runs / "plain", runs / name)
     assert loss < 1e-5
@@ -52,8 +57,8 @@ def test_the_same_global_batches_are_the_same_training(runs, name):
 
 
 def test_the_runs_were_what_they_should_be(runs):
-    plain, two = load_run(runs / "plain"), load_run(runs / "two")
-    assert [run.record["replicas"] for run in (plain, two)] == [1, 2]
+    plain, *others = (load_run(runs / name) for name in ("plain", "two", "workers"))
+    assert [run.record["replicas"] for run in (plain, *others)] == [1, 2, 2]
     phases = plain.metrics["phases"]
     assert [phase["epochs_run"] for phase in phases] == [2, 1, 1, 2]
     assert [phase["from_cache"] for phase in phases] == [True, True, True, False]
