@@ -130,12 +130,6 @@ def lora_weights(network: Network) -> list:
     return [variable for factors in _every(network) for variable in (factors.down, factors.up)]
 
 
-def merged(network: Network, weights: Sequence[Any]) -> list[np.ndarray]:
-    """The values that `weights` (as `network_weights` gives them) would have after `merge_lora`."""
-    products = {id(factors.dense.kernel): factors.product() for factors in _every(network)}
-    return [weight.numpy() + products[id(weight)] if id(weight) in products else weight.numpy() for weight in weights]
-
-
 def freeze_plain(network: Network) -> None:
     """Freezes whatever is neither factor nor head. `freeze` calls it on a network that has factors."""
     factors = {id(variable) for variable in lora_weights(network)}

@@ -1,6 +1,7 @@
 """`kerasft fit`."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -27,6 +28,12 @@ def fit(assignments, export_dir, name, no_export, find_lr, resume, keep_cache, o
     from kerasft.training.settings import parse_assignments
 
     settings = parse_assignments(assignments)
+    # Absolute, for a run may be resumed from elsewhere.
+    remembered = {
+        "export_dir": str(Path(export_dir or "saved_models").absolute()),
+        "name": name,
+        "no_export": no_export,
+    }
     given = {"export_dir": export_dir, "name": name, "no_export": no_export or None}
     if find_lr:
         from kerasft.cli.find_lr import show_suggestion
@@ -42,7 +49,7 @@ def fit(assignments, export_dir, name, no_export, find_lr, resume, keep_cache, o
         resume=resume,
         keep_cache=keep_cache,
         on_bad_row=on_bad_row,
-        remember={"export": given},
+        remember={"export": remembered},
         **settings,
     )
     if run is None:
@@ -51,7 +58,11 @@ def fit(assignments, export_dir, name, no_export, find_lr, resume, keep_cache, o
     if "test_metrics" in run.metrics:
         show_figures(run.metrics["test_metrics"], "test rows")
     # A resumed run is published where the first command wanted it, unless this one says otherwise.
-    wanted = {**run.record.get("export", {}), **{key: value for key, value in given.items() if value is not None}}
+    wanted = {
+        **given,
+        **run.record.get("export", {}),
+        **{key: value for key, value in given.items() if value is not None},
+    }
     exported = None
     if not wanted["no_export"] and not run.metrics["seconds"]["export"]:
         try:

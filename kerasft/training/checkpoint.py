@@ -34,6 +34,7 @@ class State:
         loss: sum of the losses of this epoch's updates, each times its rows.
         rows: rows of this epoch's updates.
         bad_epochs: since the headline figure was last better, in this phase.
+        cached: whether the phases that can train on the prefix cache do; None before that is decided.
         best_rank: (headline figure, minus loss) of the best weights; empty before any.
         best_phase: 1-based number of the phase that they come from; 0 for none.
         best_file: their file.
@@ -49,6 +50,7 @@ class State:
     loss: float = 0.0
     rows: int = 0
     bad_epochs: int = 0
+    cached: bool | None = None
     best_rank: list[float] = field(default_factory=list)
     best_phase: int = 0
     best_file: str = ""

@@ -53,7 +53,7 @@ def _limit_devices(count: int) -> None:
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    if len(gpus) not in (0, count) and len(gpus) < count:
+    if 0 < len(gpus) < count:
         raise KerasftError(f"devices: {count} GPUs wanted, found {len(gpus)}. Pass a number up to {len(gpus)}.")
     cpu = tf.config.list_physical_devices("CPU")[0]
     logical = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
@@ -118,7 +118,7 @@ def choose_xla(machine: Machine, strategy) -> bool:
     import tensorflow as tf
 
     if machine.xla == "auto":
-        return strategy.num_replicas_in_sync == 1 and len(tf.config.list_physical_devices("GPU")) == 1
+        return strategy.num_replicas_in_sync == 1 and len(tf.config.list_logical_devices("GPU")) == 1
     return machine.xla == "on"
 
 

@@ -1,5 +1,6 @@
 """`fit`: from labelled text to a run. Read top to bottom."""
 
+import contextlib
 import dataclasses
 import gc
 import shutil
@@ -17,6 +18,7 @@ from kerasft.data.prepare import Sets
 from kerasft.errors import KerasftError
 from kerasft.lora import merge_lora
 from kerasft.tasks.task import Task
+from kerasft.training.cluster import find_cluster
 from kerasft.training.devices import choose_xla
 from kerasft.training.order import new_order, resumed_order
 from kerasft.training.phases import cacheable, frontier
@@ -59,7 +61,8 @@ def fit(
         resume: a run folder that was left in the middle. It goes on with its own recipe and data; of `settings` only
             those of the machine (`strategy`, `devices`, …) may be given, and `data` only where it came from memory.
         keep_cache: leave the prefix cache in the run folder, for the next run on the same rows and weights.
-        callbacks: Keras callbacks, such as those of MLflow or W&B; epochs are numbered over all phases.
+        callbacks: Keras callbacks, such as those of MLflow or W&B; epochs are numbered over all phases. With several
+            workers each runs its own.
         remember: goes into `run.json` as it is.
         report: is given each line of progress.
         **settings: recipe keys; they win over `recipe`.
@@ -69,7 +72,7 @@ def fit(
 
     Raises:
         KerasftError: a mistake in the arguments, the recipe or the data; nothing is written then. A loss that is not
-            finite: the run folder then holds the last good weights.
+            finite: the run folder then holds the best weights of the epochs that were complete.
         Stopped: a signal asked the run to stop; a checkpoint is written.
     """
     began = time.monotonic()
@@ -83,47 +86,57 @@ def fit(
     if data is None and resume is None:
         report(f"No data given: training on kerasft's own starter data ({order.sources['data'].name}).")
     if order.finished:
+        cluster = find_cluster()
+        if cluster is not None and not cluster.is_chief:
+            return None
         report(f"Run {order.folder} has finished its training.")
         # Killed in its last moment, it has left them.
         shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
         return runs.load_run(order.folder)
-    with ready(order, report) as here:
-        seconds = _train(here, keep_cache, callbacks, remember)
-    if not here.chief:
-        return None
-    task, sets = here.task, here.sets
-    # The network that was trained goes before the one that was saved is built.
-    del here
-    gc.collect()
-    with saying_how_to_go_on(order.folder, report):
-        return _measure(order.folder, task, sets, seconds, began)
+    with contextlib.ExitStack() as alone:
+        with ready(order, report) as here:
+            seconds = _train(here, alone, keep_cache, callbacks, remember)
+        if not here.chief:
+            return None
+        task, sets = here.task, here.sets
+        # The network that was trained goes before the one that was saved is built.
+        del here
+        gc.collect()
+        with saying_how_to_go_on(order.folder, report):
+            return _measure(order.folder, task, sets, seconds, began)
 
 
-def _train(here: Ready, keep_cache: bool, callbacks: Sequence[Any], remember: Mapping[str, Any]) -> dict[str, Any]:
-    """Makes the run folder of a new run, and keeps other processes out of it while it is trained."""
+def _train(
+    here: Ready,
+    alone: contextlib.ExitStack,
+    keep_cache: bool,
+    callbacks: Sequence[Any],
+    remember: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Makes the run folder of a new run, and keeps other processes out of it until `alone` is closed."""
     from kerasft.training.callbacks import run_callbacks
     from kerasft.training.keeper import make_keeper
 
     keeper = make_keeper()
     calls = run_callbacks(callbacks, own=[keeper])
-    folder = here.folder
-    if not here.chief:
-        return _run_phases(here, keep_cache, calls, keeper)
-    if not here.order.record:
-        _create(here, remember)
+    if here.chief:
+        if not here.order.record:
+            _create(here, remember)
+        alone.enter_context(only_one(here.folder / ".lock", waiting=lambda: _refuse(here.folder, "is being trained")))
+        if (here.folder / "metrics.json").is_file():
+            _refuse(here.folder, "has just been finished")
+    return _run_phases(here, keep_cache, calls, keeper)
 
-    def busy():
-        raise KerasftError(f"Run {folder} is being trained by another process: wait for it, or stop it first.")
 
-    with only_one(folder / ".lock", waiting=busy):
-        return _run_phases(here, keep_cache, calls, keeper)
+def _refuse(folder: Path, state: str) -> None:
+    raise KerasftError(f"Run {folder} {state} by another process.")
 
 
 def _run_phases(here: Ready, keep_cache: bool, calls, keeper) -> dict[str, Any]:
     """Encodes the rows and runs the phases that are left; gives the seconds of each part."""
     from kerasft.network import full_model
     from kerasft.training.job import Job
-    from kerasft.training.keep import put_back, restore_best
+    from kerasft.training.keep import put_back
     from kerasft.training.phase import run_phase
     from kerasft.training.tracking import Tracker
 
@@ -150,7 +163,7 @@ def _run_phases(here: Ready, keep_cache: bool, calls, keeper) -> dict[str, Any]:
     )
     phases = recipe.learning.phases
     try:
-        here.stop.check()
+        job.check_stop()
         put_back(job, resumed)
         started = time.monotonic()
         train, held_out = _cached(job, state, train, held_out, folder / "cache")
@@ -162,20 +175,32 @@ def _run_phases(here: Ready, keep_cache: bool, calls, keeper) -> dict[str, Any]:
             run_phase(job, state, phases[number], keeper, *sides, resumed)
             resumed = {}
         calls.end_run()
+    except BaseException:
+        # What went wrong is what counts: no second error may hide it.
+        with contextlib.suppress(Exception):
+            _leave(job, state, folder)
+        raise
+    else:
+        _leave(job, state, folder)
     finally:
-        job.tracker.close()
-        if state.best_file:
-            # A diverged run keeps its last good weights too.
-            restore_best(job, state)
-            merge_lora(here.network)
-            if here.chief:
-                runs.save_weights(folder, job.whole)
-        if here.chief and state.history:
-            write_history(folder, state.history)
         shutil.rmtree(folder / "tokens", ignore_errors=True)
     if not keep_cache:
         shutil.rmtree(folder / "cache", ignore_errors=True)
     return {**seconds, **state.seconds, "phases": state.phases, "best_phase": state.best_phase}
+
+
+def _leave(job, state, folder: Path) -> None:
+    """Leaves curves, history and the best weights so far; a diverged run keeps its last good ones too."""
+    from kerasft.training.keep import restore_best
+
+    job.tracker.close()
+    if job.chief and state.history:
+        write_history(folder, state.history)
+    if state.best_file:
+        restore_best(job, state)
+        merge_lora(job.network)
+        if job.chief:
+            runs.save_weights(folder, job.whole)
 
 
 def _create(here: Ready, remember: Mapping[str, Any]) -> None:
@@ -216,20 +241,27 @@ def _cached(job, state, train, held_out, folder: Path):
     lines = [frontier(phase, len(job.network.backbone.blocks)) for phase in phases]
     wanted = [line.block for line, fresh in list(zip(lines, cacheable(lines), strict=True))[state.phase - 1 :] if fresh]
     boundaries = sorted(set(wanted))
-    if not boundaries:
+    if not boundaries or state.cached is False:
         return train, held_out
-    kept = [path for path in folder.parent.parent.glob("*/cache") if path != folder]
+    kept = [path for path in folder.parent.parent.glob("*/cache") if path != folder] if job.chief else []
     searches = [search_cache(job.network, part.encoded, boundaries, [folder, *kept]) for part in (train, held_out)]
     needed = sum(search.needed_bytes for search in searches)
     if reason := decline_reason(folder, needed, job.recipe.machine.cache_gb):
+        if state.cached:
+            # From tokens the frozen part would be rounded otherwise: not the same run any more.
+            raise KerasftError(
+                f"{reason.partition(':')[0]}; this run began with it. Make room, or set cache_gb higher."
+            )
         job.report(reason)
+        state.cached = False
         return train, held_out
+    state.cached = True
     began = time.monotonic()
     with Bar("prefix cache", len(train.labels) + len(held_out.labels)) as bar:
 
         def tick(rows: int) -> None:
             bar.move(rows)
-            job.stop.check()
+            job.check_stop()
 
         cached = [
             dataclasses.replace(
@@ -277,4 +309,7 @@ def _measure(folder: Path, task: Task, sets: Sets, seconds: dict[str, Any], bega
         },
     )
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    for left in folder.glob(".*.*"):
+        # A process that was killed may have left a file half written.
+        left.unlink(missing_ok=True)
     return run

@@ -10,6 +10,7 @@ import numpy as np
 from kerasft.data.pipeline import Encoded
 from kerasft.network import Network
 from kerasft.tasks.task import Task
+from kerasft.training.devices import device_count
 from kerasft.training.prefix_cache import Cache
 from kerasft.training.progress import Say
 from kerasft.training.recipe import Recipe
@@ -67,6 +68,11 @@ class Job:
     report: Say
     tracker: Tracker
     calls: Any
+
+    def check_stop(self) -> None:
+        """Raises `Stopped` when someone asked. Several workers leave together, after an update: not by this."""
+        if device_count(self.strategy) == self.strategy.num_replicas_in_sync:
+            self.stop.check()
 
     @property
     def scaled(self) -> bool:

@@ -1,5 +1,6 @@
 """The Keras callback that counts updates, watches the loss, feeds the bar and the curves, and writes checkpoints."""
 
+import math
 import signal
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from kerasft.training.watch import check_finite
 
 # A long epoch is saved in the middle too, whatever `save_steps` says.
 _SAVE_SECONDS = 600
+_OVERFLOWS = 30
 
 
 def make_keeper():
@@ -27,6 +29,7 @@ def make_keeper():
             """Tells of the epoch (or the rest of one) that `fit` is about to run."""
             self.job, self.state, self.batches, self.lengths, self.bar = job, state, batches, lengths, bar
             self.began = self.saved = time.monotonic()
+            self.overflows = 0
 
         @property
         def rate(self) -> float:
@@ -43,10 +46,13 @@ def make_keeper():
         def on_train_batch_end(self, batch, logs=None):
             job, state, rows = self.job, self.state, self.batches[batch]
             loss = float(logs["loss"])
-            if not job.scaled:
+            self.overflows = 0 if math.isfinite(loss) else self.overflows + 1
+            # A scaled loss may overflow now and then: its scale is halved until it does not.
+            if not job.scaled or self.overflows > _OVERFLOWS:
                 check_finite(loss, "loss", f"at step {state.step + 1}", state.phase)
-            state.loss += loss * len(rows)
-            state.rows += len(rows)
+            if math.isfinite(loss):
+                state.loss += loss * len(rows)
+                state.rows += len(rows)
             state.step += 1
             state.updates += 1
             self.bar.move(len(rows), f"loss {loss:.4f}")

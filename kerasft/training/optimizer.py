@@ -66,12 +66,11 @@ def averaged(optimizer) -> list | None:
     """The moving averages of the weights.
 
     Args:
-        optimizer: built, from `make_optimizer`; may be inside a `LossScaleOptimizer`.
+        optimizer: built, from `make_optimizer`.
 
     Returns:
         `keras.Variable`s in the order of the trainable variables it was built on, or None when `ema` is off.
     """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     return list(optimizer._model_variables_moving_average) if optimizer.use_ema else None
 
 
@@ -79,7 +78,7 @@ def settable_rate(optimizer):
     """Puts a variable in place of the schedule, before the first update is traced; for the learning-rate range test.
 
     Args:
-        optimizer: from `make_optimizer`; may be inside a `LossScaleOptimizer`.
+        optimizer: from `make_optimizer`.
 
     Returns:
         A float32 `keras.Variable`, made in the present strategy's scope: the head's rate from now on. `.assign(rate)`
@@ -87,7 +86,6 @@ def settable_rate(optimizer):
     """
     import keras
 
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     rate = keras.Variable(0.0, trainable=False, name="learning_rate", aggregation="only_first_replica")
     optimizer.learning_rate = lambda: keras.ops.convert_to_tensor(rate)
     return rate

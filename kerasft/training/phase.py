@@ -59,7 +59,8 @@ def run_phase(
         add_lora(network, line, phase.lora, seed=job.recipe.seed + number)
     model, batch_of = _model_of(job, line, train)
     record = _describe(network, phase, line, cached=train.cache is not None)
-    job.report(f"Phase {number}: {record['trains']}; {phase.epochs} epochs at up to {phase.learning_rate:g}")
+    much = f"{phase.epochs} epoch{'s' * (phase.epochs > 1)} at up to {phase.learning_rate:g}"
+    job.report(f"Phase {number}: {record['trains']}; {much}")
     job.tracker.phase(state.updates + 1, number, record)
 
     lengths, first_epoch = train.encoded.lengths, len(state.history) - state.epoch
@@ -103,7 +104,7 @@ def run_phase(
             with bar.paused():
                 watch(job, state, phase, trainable, batch_of, held_out, keeper.rate)
                 keep_checkpoint(job, state, trainable)
-            job.stop.check()
+            job.check_stop()
     restore_best(job, state)
     if phase.lora:
         merge_lora(network)
@@ -115,7 +116,7 @@ def run_phase(
     state.phases.append(record)
     state.phase, state.epoch, state.step, state.bad_epochs = number + 1, 0, 0, 0
     keep_checkpoint(job, state)
-    job.stop.check()
+    job.check_stop()
 
 
 def _model_of(job: Job, line: Frontier, train: Examples) -> tuple[Any, Callable]:
@@ -151,7 +152,8 @@ def _describe(network: Network, phase: Phase, line: Frontier, cached: bool) -> d
     names = ["the head"]
     if line.block < blocks:
         what = f"rank {phase.lora} factors in " if phase.lora else ""
-        names.append(f"{what}blocks {line.block + 1} to {blocks} of {blocks}")
+        some = f"blocks {line.block + 1} to {blocks}" if line.block + 1 < blocks else f"block {blocks}"
+        names.append(f"{what}{some} of {blocks}")
     if line.embeddings:
         names.append("the embeddings")
     return {

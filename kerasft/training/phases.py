@@ -55,6 +55,8 @@ def check_sizes(recipe: Recipe, rows: int, replicas: int) -> None:
     if accumulate * replicas > most:
         where = f" on {replicas} devices" if replicas > 1 else ""
         what = f"batches of {most} rows" if most < rows else f"{rows} rows of data in all"
+        if accumulate == 1:
+            raise KerasftError(f"{replicas} devices need as many rows in a batch; there are {what}. Use fewer devices.")
         raise KerasftError(
             f"accumulate: {accumulate} micro-batches an update{where} need {accumulate * replicas} rows or more; "
             f"there are {what}. Pass a smaller accumulate or a larger batch_size."

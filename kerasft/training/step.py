@@ -28,7 +28,7 @@ def make_trainable(
         accumulate: micro-batches that the device's share of a batch comes in: with more than 1, every array of a
             batch has one more axis in front.
         xla: compile forward and backward pass with XLA.
-        scaled: scale the loss for float16 (Micikevicius et al. 2018); an update whose gradients overflow is skipped.
+        scaled: scale the loss for float16 (Micikevicius et al. 2018); gradients that overflow count as zeros.
 
     Returns:
         A `keras.Model` whose batches are (inputs, labels, weights float32[B]) and whose logs are `loss`, the weighted
@@ -42,6 +42,10 @@ def make_trainable(
     class Trainable(keras.Model):
         # Keras would average the loss once more, by four collective operations an epoch.
         metrics = ()
+
+        def compile(self, optimizer):
+            # Under a float16 policy Keras would scale the loss a second time.
+            super().compile(optimizer=optimizer, jit_compile=False, auto_scale_loss=False)
 
         def _maybe_symbolic_build(self, iterator=None, data_batch=None):
             """All is built already; Keras' own try at it breaks under several workers (Keras issue 20585)."""

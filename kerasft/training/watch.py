@@ -52,7 +52,7 @@ def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, h
         if better:
             state.best_rank, state.best_phase = [figure, -eval_loss], state.phase
             keep_best(job, state)
-    loss = state.loss / state.rows
+    loss = state.loss / max(state.rows, 1)
     state.history.append(
         {
             "phase": state.phase,
@@ -118,7 +118,6 @@ def check_finite(loss: float, what: str, when: str, number: int) -> None:
     """
     if not math.isfinite(loss):
         raise KerasftError(
-            f"The {what} is {loss} {when} of phase {number}: the training has diverged. The last good weights are "
-            "kept. Lower this phase's learning rate (the last one's: --set learning_rate=…) or clip harder "
-            "(--set clip_norm=0.1)."
+            f"The {what} is {loss} {when} of phase {number}: the training has diverged. Start a new run with a "
+            "lower learning rate for this phase, or clip harder (--set clip_norm=0.1)."
         )

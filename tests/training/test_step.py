@@ -236,3 +236,19 @@ def test_batches_of_other_shapes_follow_each_other():
         logs, _ = update(trainable, element({"x": x[:rows]}, labels[:rows], np.ones(rows)))
         assert logs["loss"] == pytest.approx(loss, rel=1e-5)
         again.set_weights([value - change for value, change in zip(again.get_weights(), gradients, strict=True)])
+
+
+def test_under_a_float16_policy_keras_does_not_scale_the_loss_again():
+    import keras
+
+    hidden = keras.Input((3,))
+    model = keras.Model(hidden, keras.layers.Dense(2)(hidden))
+    trainable = make_trainable(model, lambda labels, logits: logits[:, 0], 1.0, scaled=True)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        optimizer = keras.optimizers.SGD()
+        trainable.compile(optimizer=optimizer)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert trainable.optimizer is optimizer
