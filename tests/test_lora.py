@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasft.errors import KerasftError
-from kerasft.lora import add_lora, lora_weights, merge_lora, merged
+from kerasft.lora import add_lora, lora_weights, merge_lora
 from kerasft.network import depths, freeze, full_model
 from kerasft.training.phases import Frontier
 from kerasft.weights import network_weights
@@ -64,15 +64,12 @@ def test_a_phase_from_beginning_to_merge(family):
             np.testing.assert_array_equal(weight.numpy(), value)
 
     learnt = logits(network, batch)
-    expected = merged(network, network_weights(network))
     assert all(np.abs(variable.numpy()).max() > 0 for variable in lora_weights(network))
     merge_lora(network)
     np.testing.assert_allclose(logits(network, batch), learnt, atol=1e-5)
     assert [id(weight) for weight in network_weights(network)] == [id(weight) for weight in plain]
     assert [[weight.path for weight in block.weights] for block in network.backbone.blocks] == listed
     assert lora_weights(network) == []
-    for weight, value in zip(plain, expected, strict=True):
-        np.testing.assert_array_equal(weight.numpy(), value)
     moved = [
         weight.path for weight, value in zip(plain, start, strict=True) if np.abs(weight.numpy() - value).max() > 0
     ]
