@@ -309,7 +309,7 @@ def _measure(folder: Path, task: Task, sets: Sets, seconds: dict[str, Any], bega
         },
     )
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    for left in folder.glob(".*.*"):
-        # A process that was killed may have left a file half written.
+    for left in folder.glob(".*"):
+        # The lock, which a finished run needs no more, and what a process that was killed may have left half written.
         left.unlink(missing_ok=True)
     return run
