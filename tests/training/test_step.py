@@ -219,10 +219,18 @@ def test_a_sparse_gradient_counts_as_the_dense_one(accumulate):
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_xla_computes_the_same(accumulate):
+    import tensorflow as tf
+
     x, labels = data()
     batch = element({"x": x}, labels, WEIGHTS, accumulate)
     plain, expected = update(make(dense_model(), clip_norm=0.05, accumulate=accumulate), batch)
-    compiled, found = update(make(dense_model(), clip_norm=0.05, accumulate=accumulate, xla=True), batch)
+    try:
+        compiled, found = update(make(dense_model(), clip_norm=0.05, accumulate=accumulate, xla=True), batch)
+    except tf.errors.InternalError as error:
+        # The export's prover switches XLA off for its whole process; its tests may have run in this one.
+        if "XLA compilation disabled" not in error.message:
+            raise
+        pytest.skip("XLA was switched off in this process")
     assert compiled == pytest.approx(plain, rel=1e-5)
     for our, their in zip(found, expected, strict=True):
         np.testing.assert_allclose(our, their, atol=1e-6)
