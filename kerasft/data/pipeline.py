@@ -15,6 +15,7 @@ from kerasft.data.row_file import RowFile
 __all__ = [
     "Encoded",
     "encode",
+    "evened",
     "padded",
     "padding_mask",
     "shuffled_batches",
@@ -22,6 +23,8 @@ __all__ = [
     "token_batch",
 ]
 
+# oneDNN keeps code and scratch space for every shape it has met: with T a multiple of 4 an SST run needs 100 MB less.
+LENGTH_STEP = 4
 _TOKENISE_ROWS = 512
 _MASK = "padding_mask"
 
@@ -140,6 +143,22 @@ def padded(flat: np.ndarray, starts: np.ndarray, rows: np.ndarray, fill) -> np.n
     for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
         batch[place, :length] = flat[starts[row] : starts[row] + length]
     return batch
+
+
+def evened(batch: Mapping[str, np.ndarray], most: int, step: int = LENGTH_STEP) -> dict[str, np.ndarray]:
+    """Fills T up to a multiple of `step`, so that the machine meets few shapes; the mask says what is filling.
+
+    Args:
+        batch: inputs [B, T, …], `padding_mask` among them.
+        most: T is never filled beyond this, the tokens that a row may have.
+        step: tokens.
+    """
+    filled = {}
+    for name, array in batch.items():
+        now = array.shape[1]
+        missing = max(min(-(-now // step) * step, most) - now, 0)
+        filled[name] = np.pad(array, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)) if missing else array
+    return filled
 
 
 def padding_mask(starts: np.ndarray, rows: np.ndarray) -> np.ndarray:

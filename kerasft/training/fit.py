@@ -1,7 +1,6 @@
 """`fit`: from labelled text to a run. Read top to bottom."""
 
 import contextlib
-import dataclasses
 import gc
 import shutil
 import time
@@ -22,7 +21,7 @@ from kerasft.training.cluster import find_cluster
 from kerasft.training.devices import choose_xla
 from kerasft.training.order import new_order, resumed_order
 from kerasft.training.phases import cacheable, frontier
-from kerasft.training.progress import Bar, Say, say
+from kerasft.training.progress import Say, say
 from kerasft.training.ready import Ready, examples, ready, saying_how_to_go_on, since
 from kerasft.training.record import describe_run, write_history, write_proof_rows, write_skipped
 
@@ -135,6 +134,7 @@ def _refuse(folder: Path, state: str) -> None:
 def _run_phases(here: Ready, keep_cache: bool, calls, keeper) -> dict[str, Any]:
     """Encodes the rows and runs the phases that are left; gives the seconds of each part."""
     from kerasft.network import full_model
+    from kerasft.training.caching import with_cache, without_cache
     from kerasft.training.job import Job
     from kerasft.training.keep import put_back
     from kerasft.training.phase import run_phase
@@ -166,12 +166,12 @@ def _run_phases(here: Ready, keep_cache: bool, calls, keeper) -> dict[str, Any]:
         job.check_stop()
         put_back(job, resumed)
         started = time.monotonic()
-        train, held_out = _cached(job, state, train, held_out, folder / "cache")
+        train, held_out = with_cache(job, state, train, held_out, folder / "cache")
         state.seconds["cache"] += since(started)
         fresh = cacheable([frontier(phase, len(here.network.backbone.blocks)) for phase in phases])
         while state.phase <= len(phases):
             number = state.phase - 1
-            sides = (train, held_out) if fresh[number] else (_uncached(train), _uncached(held_out))
+            sides = (train, held_out) if fresh[number] else (without_cache(train), without_cache(held_out))
             run_phase(job, state, phases[number], keeper, *sides, resumed)
             resumed = {}
         calls.end_run()
@@ -231,51 +231,6 @@ def _begin(here: Ready) -> tuple[Any, Mapping[str, np.ndarray]]:
         shutil.copyfile(theirs / state.best_file, mine / state.best_file)
     here.report(f"Going on after {state.updates} updates, in phase {state.phase}.")
     return state, arrays
-
-
-def _cached(job, state, train, held_out, folder: Path):
-    """Fills the prefix cache for the phases to come that leave a part frozen, where the disk has room."""
-    from kerasft.training.prefix_cache import decline_reason, fill_cache, search_cache
-
-    phases = job.recipe.learning.phases
-    lines = [frontier(phase, len(job.network.backbone.blocks)) for phase in phases]
-    wanted = [line.block for line, fresh in list(zip(lines, cacheable(lines), strict=True))[state.phase - 1 :] if fresh]
-    boundaries = sorted(set(wanted))
-    if not boundaries or state.cached is False:
-        return train, held_out
-    kept = [path for path in folder.parent.parent.glob("*/cache") if path != folder] if job.chief else []
-    searches = [search_cache(job.network, part.encoded, boundaries, [folder, *kept]) for part in (train, held_out)]
-    needed = sum(search.needed_bytes for search in searches)
-    if reason := decline_reason(folder, needed, job.recipe.machine.cache_gb):
-        if state.cached:
-            # From tokens the frozen part would be rounded otherwise: not the same run any more.
-            raise KerasftError(
-                f"{reason.partition(':')[0]}; this run began with it. Make room, or set cache_gb higher."
-            )
-        job.report(reason)
-        state.cached = False
-        return train, held_out
-    state.cached = True
-    began = time.monotonic()
-    with Bar("prefix cache", len(train.labels) + len(held_out.labels)) as bar:
-
-        def tick(rows: int) -> None:
-            bar.move(rows)
-            job.check_stop()
-
-        cached = [
-            dataclasses.replace(
-                part, cache=fill_cache(job.network, part.encoded, boundaries, folder, tick, kept, search)
-            )
-            for part, search in zip((train, held_out), searches, strict=True)
-        ]
-    size = f"{needed / 1e6:.0f} MB at {len(boundaries)} boundaries" if needed else "all there already"
-    job.report(f"Prefix cache: {size}, in {time.monotonic() - began:.1f} s")
-    return cached
-
-
-def _uncached(part):
-    return dataclasses.replace(part, cache=None)
 
 
 def _measure(folder: Path, task: Task, sets: Sets, seconds: dict[str, Any], began: float) -> runs.Run:

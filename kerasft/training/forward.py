@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from kerasft.data.pipeline import encode, sorted_batches, token_batch
+from kerasft.data.pipeline import encode, evened, sorted_batches, token_batch
 from kerasft.data.rows import Rows
 from kerasft.run import Run
 from kerasft.tasks.task import Task
@@ -29,15 +29,20 @@ def predict_logits(
     """
     strategy = model.distribute_strategy
     run = _forward(model, strategy)
+    most = int(lengths.max(initial=0))
+
+    def inputs_of(rows):
+        return evened(batch_of(rows), most)
+
     devices = device_count(strategy)
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for rows in sorted_batches(lengths, batch_size * devices):
         if devices == 1:
-            found.append((rows, run(batch_of(rows)).numpy()))
+            found.append((rows, run(inputs_of(rows)).numpy()))
             continue
         parts = [rows[number::devices] for number in range(devices)]
         # A device without a row gets one that is then thrown away.
-        batches = iter([batch_of(part if len(part) else rows[:1]) for part in parts])
+        batches = iter([inputs_of(part if len(part) else rows[:1]) for part in parts])
         logits = run(strategy.experimental_distribute_values_from_function(lambda _, batches=batches: next(batches)))
         for part, one in zip(parts, strategy.experimental_local_results(logits), strict=True):
             found.append((part, one.numpy()[: len(part)]))

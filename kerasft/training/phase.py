@@ -8,23 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.data.pipeline import shuffled_batches, token_batch
+from kerasft.data.pipeline import LENGTH_STEP, evened, shuffled_batches, token_batch
 from kerasft.lora import add_lora, lora_weights, merge_lora
 from kerasft.network import Network, depths, freeze, full_model, suffix_model
 from kerasft.training.checkpoint import State
+from kerasft.training.devices import tokens_at_once
 from kerasft.training.job import Examples, Job
 from kerasft.training.keep import keep_best, keep_checkpoint, put_back_phase, restore_best
 from kerasft.training.optimizer import make_optimizer
 from kerasft.training.phases import Frontier, frontier
 from kerasft.training.progress import Bar
 from kerasft.training.recipe import Phase
-from kerasft.training.shares import distributed_dataset, share, training_element
+from kerasft.training.shares import distributed_dataset, pieces, share, training_element
 from kerasft.training.step import make_trainable
 from kerasft.training.watch import watch
 from kerasft.weights import network_weights
 
 # XLA compiles each shape of batch anew.
-_XLA_BUCKET = 32
+_XLA_STEP = 32
 
 
 def run_phase(
@@ -70,7 +71,7 @@ def run_phase(
     ]
     optimizer = make_optimizer(learning, phase, sum(map(len, epochs)), depths(network))
     loss = job.task.loss(job.recipe.label_smoothing)
-    trainable = make_trainable(model, loss, learning.clip_norm, learning.accumulate, job.xla, job.scaled)
+    trainable = make_trainable(model, loss, learning.clip_norm, job.xla, job.scaled)
     trainable.compile(optimizer=optimizer)
     # With its variables made before, the train function is traced once instead of twice: half of a phase's start.
     optimizer.build(trainable.trainable_variables)
@@ -131,17 +132,21 @@ def _model_of(job: Job, line: Frontier, train: Examples) -> tuple[Any, Callable]
 
 def _dataset(job: Job, train: Examples, batch_of: Callable, batches: Sequence[np.ndarray]):
     """The batches of (the rest of) an epoch, as each replica gets them."""
-    count, pieces = job.strategy.num_replicas_in_sync, job.recipe.learning.accumulate
-    bucket = _XLA_BUCKET if job.xla else 1
+    recipe, count, lengths = job.recipe, job.strategy.num_replicas_in_sync, train.encoded.lengths
+    at_once = tokens_at_once()
+
+    def inputs_of(rows):
+        return evened(batch_of(train, rows), int(lengths.max()), _XLA_STEP if job.xla else LENGTH_STEP)
 
     def elements(replicas):
         # Endless: `fit` takes as many steps as it is told, and TensorFlow reads ahead.
         for rows in itertools.chain(batches, itertools.repeat(batches[-1])):
             for replica in replicas:
-                part = share(rows, train.weights[rows], replica, count, pieces)
-                yield training_element(lambda chosen: batch_of(train, chosen), train.labels, part, pieces, bucket)
+                number = pieces(len(rows), lengths[rows].max(), count, recipe.learning.accumulate, at_once)
+                part = share(rows, train.weights[rows], replica, count, number)
+                yield training_element(inputs_of, train.labels, part, number)
 
-    return distributed_dataset(job.strategy, elements, free_axes=2 + (pieces > 1))
+    return distributed_dataset(job.strategy, elements)
 
 
 def _describe(network: Network, phase: Phase, line: Frontier, cached: bool) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from kerasft.data.pipeline import Encoded, sorted_batches, token_batch
+from kerasft.data.pipeline import LENGTH_STEP, Encoded, evened, sorted_batches, token_batch
 from kerasft.network import Network, prefix_model
+from kerasft.training.devices import tokens_at_once
 
-# On a CPU larger batches gain nothing (measured up to 4096 tokens), and from 512 down they lose; a GPU wants more.
-_BATCH_TOKENS = {"CPU": 1024, "GPU": 16384}
 _BATCH_ROWS = 1024
 
 
@@ -58,13 +57,15 @@ def prefix_pass(
         for rows, found in zip(*started, strict=False):
             yield rows, {boundary: found[str(boundary)].numpy() for boundary in boundaries}
 
-    device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    batches = sorted_batches(encoded.lengths, _BATCH_ROWS, _BATCH_TOKENS[device])
+    # With lengths rounded up, batches of as many rows follow each other.
+    rounded = -(-encoded.lengths // LENGTH_STEP) * LENGTH_STEP
+    batches = sorted_batches(rounded, _BATCH_ROWS, tokens_at_once())
+    most = int(encoded.lengths.max(initial=0))
     started = ([], [])
     for first in range(0, len(batches), replicas):
         group = batches[first : first + replicas]
         # The last group may be short of batches: the replicas left over repeat one.
-        feeds = [token_batch(encoded, rows) for rows in (group + group[-1:] * replicas)[:replicas]]
+        feeds = [evened(token_batch(encoded, rows), most) for rows in (group + group[-1:] * replicas)[:replicas]]
         # The next batches are on their way before the last ones are fetched, so that a GPU does not wait for the disk.
         last, started = started, (group, run(feeds))
         yield from fetched(last)

@@ -96,7 +96,7 @@ def _search(here: Ready) -> Found:
         trainable.compile(optimizer=optimizer)
         optimizer.build(trainable.trainable_variables)
         trainable.make_train_function()
-        rows = iter(distributed_dataset(here.strategy, elements, free_axes=2))
+        rows = iter(distributed_dataset(here.strategy, elements))
         factor = RATE_OVER_ADAMW[learning.optimizer]
         with Bar("learning rates", _STEPS, report=here.report) as bar:
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 Inputs = Mapping[str, np.ndarray]
+# Micro-batches, rows and tokens differ from element to element.
+_FREE_AXES = 3
 
 
 @dataclass(frozen=True)
@@ -45,41 +47,45 @@ def share(rows: np.ndarray, weights: np.ndarray, replica: int, replicas: int, ac
 
 
 def training_element(
-    batch_of: Callable[[np.ndarray], Inputs], labels: np.ndarray, part: Share, accumulate: int, bucket: int = 1
+    batch_of: Callable[[np.ndarray], Inputs], labels: np.ndarray, part: Share, accumulate: int
 ) -> tuple[Inputs, np.ndarray, np.ndarray]:
-    """The arrays of a share: inputs, labels, weights; with a leading axis of micro-batches where there are several.
+    """The arrays of a share: inputs, labels, weights, each with a leading axis of micro-batches.
 
     Args:
         batch_of: row numbers -> inputs [B, T, …].
         labels: [N, …] of all rows.
         part: the share.
         accumulate: its micro-batches.
-        bucket: T is filled up to a multiple of this, so that XLA meets few shapes; the mask says what is filling.
     """
-    inputs = {name: _filled(array, bucket) for name, array in batch_of(part.rows).items()}
-    arrays = (inputs, labels[part.rows], part.weights)
-    if accumulate == 1:
-        return arrays
-    inputs, labels, weights = arrays
 
     def cut(array):
         return array.reshape(accumulate, -1, *array.shape[1:])
 
-    return {name: cut(array) for name, array in inputs.items()}, cut(labels), cut(weights)
+    inputs = {name: cut(array) for name, array in batch_of(part.rows).items()}
+    return inputs, cut(labels[part.rows]), cut(part.weights)
 
 
-def _filled(array: np.ndarray, bucket: int) -> np.ndarray:
-    missing = -array.shape[1] % bucket
-    return np.pad(array, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2)) if missing else array
+def pieces(rows: int, length: int, replicas: int, accumulate: int, at_once: int) -> int:
+    """How many micro-batches each device's share of a batch is cut into, so that no more than `at_once` tokens are
+    in a device's memory together.
+
+    Args:
+        rows: of the global batch.
+        length: T, of its longest row.
+        replicas: over all workers.
+        accumulate: at least so many.
+        at_once: tokens, padding included.
+    """
+    each = -(-rows // replicas)
+    return min(max(accumulate, -(-each * length // at_once)), max(each, accumulate))
 
 
-def distributed_dataset(strategy, elements: Callable[[Sequence[int]], Iterator[tuple]], free_axes: int):
+def distributed_dataset(strategy, elements: Callable[[Sequence[int]], Iterator[tuple]]):
     """A dataset that hands each replica its own elements.
 
     Args:
         strategy: a `tf.distribute.Strategy`.
         elements: the replicas of one worker -> their elements in turn, step after step, without end.
-        free_axes: leading axes of unknown size.
 
     Returns:
         What `fit` takes. Nothing is sharded or cut again by TensorFlow: `elements` has done it.
@@ -87,7 +93,7 @@ def distributed_dataset(strategy, elements: Callable[[Sequence[int]], Iterator[t
     import tensorflow as tf
 
     def spec(array: np.ndarray):
-        free = min(array.ndim, free_axes)
+        free = min(array.ndim, _FREE_AXES)
         return tf.TensorSpec([None] * free + list(array.shape[free:]), array.dtype)
 
     def of_worker(context):

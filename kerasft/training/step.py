@@ -15,7 +15,6 @@ def make_trainable(
     model,
     row_loss: Callable,
     clip_norm: float,
-    accumulate: int = 1,
     xla: bool = False,
     scaled: bool = False,
 ):
@@ -25,16 +24,14 @@ def make_trainable(
         model: a functional `keras.Model` to logits; its layers are shared, not copied.
         row_loss: (labels [B, …], logits float32[B, …]) -> float32[B], the loss of each row.
         clip_norm: the most that the global norm of the summed gradients may be.
-        accumulate: micro-batches that the device's share of a batch comes in: with more than 1, every array of a
-            batch has one more axis in front.
         xla: compile forward and backward pass with XLA.
         scaled: scale the loss for float16 (Micikevicius et al. 2018); gradients that overflow count as zeros.
 
     Returns:
-        A `keras.Model` whose batches are (inputs, labels, weights float32[B]) and whose logs are `loss`, the weighted
-        sum over the global batch; `gradient_norm`, before clipping; and `stop`, over 0 for all workers at the same
-        update once one of them has assigned 1 to the model's variable `stop`. Compile it with an optimizer that
-        neither reduces nor clips.
+        A `keras.Model` whose batches are (inputs, labels, weights float32[M, B]), each with M micro-batches in front.
+        Its logs are `loss`, the weighted sum over the global batch; `gradient_norm`, before clipping; and `stop`, over
+        0 for all workers at the same update once one of them has assigned 1 to the model's variable `stop`. Compile it
+        with an optimizer that neither reduces nor clips.
     """
     import keras
     import tensorflow as tf
@@ -64,7 +61,7 @@ def make_trainable(
 
         def train_step(self, batch):
             scale = self.loss_scale.read() if scaled else tf.constant(1.0)
-            loss, gradients = (_accumulated if accumulate > 1 else _one)(*batch, scale)
+            loss, gradients = _accumulated(*batch, scale)
             # One reduction for all: the figures of the global batch, on every replica.
             sums = [self.stop.read_value(), loss, *gradients]
             stop, loss, *gradients = tf.distribute.get_replica_context().all_reduce("SUM", sums)
@@ -103,7 +100,8 @@ def make_trainable(
 
         zeros = [tf.zeros(variable.shape) for variable in trainable.trainable_variables]
         start = (tf.constant(0), tf.constant(0.0), zeros)
-        return tf.while_loop(lambda number, *_: number < accumulate, add, start, parallel_iterations=1)[1:]
+        count = tf.shape(weights)[0]
+        return tf.while_loop(lambda number, *_: number < count, add, start, parallel_iterations=1)[1:]
 
     return trainable
 

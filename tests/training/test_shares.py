@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasft.training.shares import share, training_element
+from kerasft.data.pipeline import evened
+from kerasft.training.shares import pieces, share, training_element
 
 
 @settings(max_examples=200, deadline=None)
@@ -41,10 +42,10 @@ def test_neighbours_in_length_go_to_different_replicas():
     assert parts == [[0, 4, 1, 5], [2, 6, 3, 7]]
 
 
-def element(accumulate, bucket=1):
+def element(accumulate):
     part = share(np.arange(7), np.ones(7), replica=0, replicas=1, accumulate=accumulate)
     tokens = np.arange(70).reshape(7, 5, 2)
-    return training_element(lambda rows: {"tokens": tokens[rows]}, np.arange(7) * 10, part, accumulate, bucket)
+    return training_element(lambda rows: {"tokens": tokens[rows]}, np.arange(7) * 10, part, accumulate)
 
 
 def test_micro_batches_are_an_axis_in_front():
@@ -55,20 +56,34 @@ def test_micro_batches_are_an_axis_in_front():
     assert sorted(labels[weights > 0].tolist()) == list(range(0, 70, 10))
 
 
-def test_a_batch_in_one_piece_has_no_such_axis():
-    inputs, labels, weights = element(accumulate=1)
-    assert inputs["tokens"].shape == (7, 5, 2)
-    assert labels.tolist() == list(range(0, 70, 10))
-    np.testing.assert_allclose(weights, np.full(7, 1 / 7), rtol=1e-6)
+def test_rows_are_filled_up_to_few_lengths():
+    batch = {"hidden": np.ones((7, 5, 2), np.float16), "padding_mask": np.ones((7, 5), np.int32)}
+    filled = evened(batch, most=100)
+    assert filled["hidden"].shape == (7, 8, 2)
+    assert filled["hidden"].dtype == np.float16
+    np.testing.assert_array_equal(filled["padding_mask"], np.arange(8)[None].repeat(7, 0) < 5)
+    assert not filled["hidden"][:, 5:].any()
+    assert filled["hidden"][:, :5].all()
+    # A row never gets more places than the position embedding has.
+    assert evened(batch, most=6)["padding_mask"].shape == (7, 6)
+    assert evened(batch, most=5)["padding_mask"].shape == (7, 5)
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
-def test_for_xla_rows_are_filled_up_to_few_lengths(accumulate):
-    plain, _, _ = element(accumulate)
-    filled, labels, weights = element(accumulate, bucket=4)
-    axis = 1 + (accumulate > 1)
-    assert filled["tokens"].shape[axis] == 8
-    kept, rest = np.split(filled["tokens"], [5], axis=axis)
-    np.testing.assert_array_equal(kept, plain["tokens"])
-    assert not rest.any()
-    assert labels.shape == weights.shape == plain["tokens"].shape[:axis]
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 64), st.integers(1, 512), st.integers(1, 4), st.integers(1, 5), st.integers(1, 2000))
+def test_long_batches_come_in_as_many_pieces_as_the_memory_needs(rows, length, replicas, accumulate, at_once):
+    number = pieces(rows, length, replicas, accumulate, at_once)
+    assert number >= accumulate
+    largest = -(-rows // (replicas * number))
+    # A row alone may be longer than all that is to be there at once.
+    assert largest * length <= max(at_once, length) + length * (number > 1)
+    if number > accumulate:
+        each = -(-rows // replicas)
+        assert number <= each
+        assert each * length > (number - 1) * at_once
+
+
+def test_short_batches_stay_whole():
+    assert pieces(rows=32, length=24, replicas=1, accumulate=1, at_once=1024) == 1
+    assert pieces(rows=32, length=80, replicas=1, accumulate=1, at_once=1024) == 3
+    assert pieces(rows=32, length=80, replicas=2, accumulate=1, at_once=1024) == 2

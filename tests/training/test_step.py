@@ -82,9 +82,7 @@ def test_an_update_is_the_weighted_mean_clipped_as_a_whole(accumulate, clip_norm
     loss, gradients = by_hand(model, x, labels, WEIGHTS)
     factor = min(1, clip_norm / norm(gradients))
     expected = [value - factor * gradient for value, gradient in zip(model.get_weights(), gradients, strict=True)]
-    logs, found = update(
-        make(model, clip_norm=clip_norm, accumulate=accumulate), element({"x": x}, labels, WEIGHTS, accumulate)
-    )
+    logs, found = update(make(model, clip_norm=clip_norm), element({"x": x}, labels, WEIGHTS, accumulate))
     assert logs["loss"] == pytest.approx(loss, rel=1e-6)
     assert logs["gradient_norm"] == pytest.approx(norm(gradients), rel=1e-6)
     for our, their in zip(found, expected, strict=True):
@@ -98,7 +96,7 @@ def test_micro_batches_are_added_up_before_they_are_clipped():
     model.set_weights([np.zeros((SIZE, CLASSES)), np.zeros(CLASSES)])
     _, gradients = by_hand(model, x, labels, np.ones(2))
     assert norm(gradients) < 0.01
-    logs, found = update(make(model, clip_norm=0.01, accumulate=2), element({"x": x}, labels, np.ones(2), 2))
+    logs, found = update(make(model, clip_norm=0.01), element({"x": x}, labels, np.ones(2), 2))
     assert logs["gradient_norm"] == pytest.approx(norm(gradients), rel=1e-3)
     np.testing.assert_allclose(found[0], -gradients[0], atol=1e-6)
 
@@ -141,8 +139,8 @@ def test_fit_tells_callbacks_the_figures_of_each_batch():
 def test_a_float16_update_is_the_same_update(accumulate):
     x, labels = data()
     batch = element({"x": x}, labels, WEIGHTS, accumulate)
-    plain, expected = update(make(dense_model(), clip_norm=0.05, accumulate=accumulate), batch)
-    trainable = make(dense_model(), clip_norm=0.05, accumulate=accumulate, scaled=True)
+    plain, expected = update(make(dense_model(), clip_norm=0.05), batch)
+    trainable = make(dense_model(), clip_norm=0.05, scaled=True)
     scaled, found = update(trainable, batch)
     assert scaled == pytest.approx(plain, rel=1e-5)
     for our, their in zip(found[:2], expected, strict=True):
@@ -209,8 +207,7 @@ def test_a_sparse_gradient_counts_as_the_dense_one(accumulate):
     ids = np.array([[1, 1, 1, 2], [1, 3, 3, 1], [4, 4, 4, 4], [0, 1, 0, 1], [2, 2, 1, 1], [3, 3, 3, 3]], "int32")
     batch = element({"x": ids}, np.array([0, 1, 0, 1, 0, 1], "int32"), np.ones(6), accumulate)
     (sparse, sparse_weights), (dense, dense_weights) = (
-        update(make(embedding_model(as_product), clip_norm=0.1, accumulate=accumulate), batch)
-        for as_product in (False, True)
+        update(make(embedding_model(as_product), clip_norm=0.1), batch) for as_product in (False, True)
     )
     assert sparse == pytest.approx(dense, rel=1e-6)
     assert sparse["gradient_norm"] > 0.1
@@ -223,9 +220,9 @@ def test_xla_computes_the_same(accumulate):
 
     x, labels = data()
     batch = element({"x": x}, labels, WEIGHTS, accumulate)
-    plain, expected = update(make(dense_model(), clip_norm=0.05, accumulate=accumulate), batch)
+    plain, expected = update(make(dense_model(), clip_norm=0.05), batch)
     try:
-        compiled, found = update(make(dense_model(), clip_norm=0.05, accumulate=accumulate, xla=True), batch)
+        compiled, found = update(make(dense_model(), clip_norm=0.05, xla=True), batch)
     except tf.errors.InternalError as error:
         # The export's prover switches XLA off for its whole process; its tests may have run in this one.
         if "XLA compilation disabled" not in error.message:

@@ -1,0 +1,71 @@
+"""Whether a run gets a prefix cache, and filling it before the first phase that wants it."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+from kerasft.errors import KerasftError
+from kerasft.training.checkpoint import State
+from kerasft.training.job import Examples, Job
+from kerasft.training.phases import cacheable, frontier
+from kerasft.training.prefix_cache import decline_reason, fill_cache, search_cache
+from kerasft.training.progress import Bar
+
+
+def with_cache(job: Job, state: State, train: Examples, held_out: Examples, folder: Path) -> tuple[Examples, Examples]:
+    """Fills the prefix cache for the phases to come that leave a part frozen, where the disk has room.
+
+    Args:
+        job: the run.
+        state: where it is; keeps whether the run has a cache, for one that is resumed.
+        train: rows to learn from.
+        held_out: rows to watch.
+        folder: of the cache.
+
+    Returns:
+        The rows with their cache; as they were where no phase gains by it, or it was declined (which is reported).
+
+    Raises:
+        KerasftError: the run began with a cache, and there is no more room for it.
+        Stopped: someone asked.
+    """
+    phases = job.recipe.learning.phases
+    lines = [frontier(phase, len(job.network.backbone.blocks)) for phase in phases]
+    wanted = [line.block for line, fresh in list(zip(lines, cacheable(lines), strict=True))[state.phase - 1 :] if fresh]
+    boundaries = sorted(set(wanted))
+    if not boundaries or state.cached is False:
+        return train, held_out
+    kept = [path for path in folder.parent.parent.glob("*/cache") if path != folder] if job.chief else []
+    searches = [search_cache(job.network, part.encoded, boundaries, [folder, *kept]) for part in (train, held_out)]
+    needed = sum(search.needed_bytes for search in searches)
+    if reason := decline_reason(folder, needed, job.recipe.machine.cache_gb):
+        if state.cached:
+            # From tokens the frozen part would be rounded otherwise: not the same run any more.
+            raise KerasftError(
+                f"{reason.partition(':')[0]}; this run began with it. Make room, or set cache_gb higher."
+            )
+        job.report(reason)
+        state.cached = False
+        return train, held_out
+    state.cached = True
+    began = time.monotonic()
+    with Bar("prefix cache", len(train.labels) + len(held_out.labels)) as bar:
+
+        def tick(rows: int) -> None:
+            bar.move(rows)
+            job.check_stop()
+
+        filled = [
+            dataclasses.replace(
+                part, cache=fill_cache(job.network, part.encoded, boundaries, folder, tick, kept, search)
+            )
+            for part, search in zip((train, held_out), searches, strict=True)
+        ]
+    size = f"{needed / 1e6:.0f} MB at {len(boundaries)} boundaries" if needed else "all there already"
+    job.report(f"Prefix cache: {size}, in {time.monotonic() - began:.1f} s")
+    return filled[0], filled[1]
+
+
+def without_cache(part: Examples) -> Examples:
+    """The same rows, to be run from their tokens."""
+    return dataclasses.replace(part, cache=None)
