@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.data.read import Read, read_rows
-from kerasft.errors import KerasftError, did_you_mean
+from kerasft.data.prepare import read_for, with_columns
+from kerasft.data.read import Read
+from kerasft.errors import KerasftError
 from kerasft.export.versions import PROOF, version_folder
 from kerasft.run import Run, load_run, read_json
 from kerasft.start import start_tensorflow
 from kerasft.tasks import find_task
-from kerasft.tasks.task import Task
+from kerasft.tasks.task import Scheme, Task, scheme_of
 
 _BATCH_ROWS = 32
 
@@ -23,14 +24,14 @@ class Answerer:
     """Something that answers.
 
     Attributes:
-        task: what it learnt.
-        labels: the label names, by id.
+        task: what it learnt, with the text columns that its rows had.
+        scheme: what the task has learnt of its answers.
         columns: task column -> column of the file it was trained on.
         answer: (text column -> string[B]) -> output name -> array[B, …].
     """
 
     task: Task
-    labels: tuple[str, ...]
+    scheme: Scheme
     columns: Mapping[str, str]
     answer: Callable[[Mapping[str, Sequence[bytes]]], Mapping[str, np.ndarray]]
 
@@ -62,13 +63,17 @@ def _run_answerer(run: Run) -> Answerer:
 
     logits = logits_function(run.task, run.text, run.network, run.recipe.max_length)
     column = {name: tf.TensorSpec([None], tf.string) for name in run.task.text_columns}
-    graph = tf.function(lambda texts: run.task.respond(logits(texts), run.labels), input_signature=[column])
+
+    @tf.function(input_signature=[column])
+    def graph(texts):
+        found, more = logits(texts)
+        return {**run.task.respond(found, run.scheme), **more}
 
     def answer(texts):
         outputs = graph({name: tf.constant(list(values), tf.string) for name, values in texts.items()})
         return {name: value.numpy() for name, value in outputs.items()}
 
-    return Answerer(run.task, run.labels, run.recipe.columns, answer)
+    return Answerer(run.task, run.scheme, run.recipe.columns, answer)
 
 
 def _export_answerer(folder: Path) -> Answerer:
@@ -87,7 +92,8 @@ def _export_answerer(folder: Path) -> Answerer:
 
     # The signature holds its variables weakly: `loaded` must live as long as the function does.
     answer.loaded = loaded
-    return Answerer(find_task(proof["task"]), tuple(proof["labels"]), proof["columns"], answer)
+    task = with_columns(find_task(proof["task"]), proof["text_columns"])
+    return Answerer(task, scheme_of(proof["scheme"]), proof["columns"], answer)
 
 
 def answer_all(answerer: Answerer, columns: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
@@ -98,7 +104,7 @@ def answer_all(answerer: Answerer, columns: Mapping[str, Sequence[str]]) -> dict
         columns: text column -> N strings.
 
     Returns:
-        Output name -> array[N, …], in the order of the rows.
+        Output name -> array[N, …], in the order of the rows; where batches differ in width, filled up as the task does.
     """
     first = next(iter(columns.values()))
     order = np.argsort([sum(map(len, texts)) for texts in zip(*columns.values(), strict=True)], kind="stable")
@@ -112,18 +118,27 @@ def answer_all(answerer: Answerer, columns: Mapping[str, Sequence[str]]) -> dict
         }
         parts.append(answerer.answer(texts))
     back = np.argsort(order)
-    return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
+    return {name: _joined([part[name] for part in parts])[back] for name in parts[0]}
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Batches end to end; the narrower ones are filled up with "" or 0."""
+    shape = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
+    fill = b"" if parts[0].dtype == object else 0
+    filled = [
+        np.pad(
+            part,
+            [(0, 0), *((0, most - now) for most, now in zip(shape, part.shape[1:], strict=True))],
+            constant_values=fill,
+        )
+        for part in parts
+    ]
+    return np.concatenate(filled)
 
 
 def _read(answerer: Answerer, data: Any, columns: Mapping[str, str], labelled: bool) -> Read:
     def read(mapping):
-        return read_rows(
-            data,
-            text_columns=answerer.task.text_columns,
-            label_column=answerer.task.label_column if labelled else None,
-            columns=mapping,
-            task_name=answerer.task.name,
-        )
+        return read_for(answerer.task, data, labelled, columns=mapping)
 
     stored = {
         name: column for name, column in answerer.columns.items() if labelled or name in answerer.task.text_columns
@@ -156,14 +171,10 @@ def evaluate(target: Run | str | Path, data: Any, columns: Mapping[str, str] | N
     """
     answerer = open_answerer(target)
     rows = _read(answerer, data, columns or {}, labelled=True).rows
-    truth = rows.column(answerer.task.label_column)
-    for number, label in enumerate(truth):
-        if label not in answerer.labels:
-            raise KerasftError(
-                f"{rows.place(number)}: label '{label}' is unknown to the model.{did_you_mean(label, answerer.labels)}"
-            )
+    # Looks at every label before an hour goes into the answers.
+    answerer.task.targets(rows, answerer.scheme)
     answers = answer_all(answerer, {name: rows.column(name) for name in answerer.task.text_columns})
-    return {"task": answerer.task.name, "metrics": answerer.task.measure(truth, answers, answerer.labels)}
+    return {"task": answerer.task.name, "metrics": answerer.task.measure(rows, answers, answerer.scheme)}
 
 
 def predict(target: Run | str | Path, data: Any, columns: Mapping[str, str] | None = None) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """A run: the folder that `fit` leaves. Enough to evaluate, predict, repeat or export.
 
 recipe.yaml    every key spelt out
-run.json       task, labels, data fingerprint, what was said of the data, versions
+run.json       task, scheme, data fingerprint, what was said of the data, versions
 backbone/      the backbone's definition and vocabulary, no weights
 model.weights.h5
 history.csv    one line an epoch
@@ -13,15 +13,16 @@ skipped.jsonl  rows left out with --on-bad-row skip
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kerasft.atomic import new_file, new_folder, publish
+from kerasft.data.prepare import with_columns
 from kerasft.errors import KerasftError
 from kerasft.tasks import find_task
-from kerasft.tasks.task import Task
+from kerasft.tasks.task import Scheme, Task, scheme_of
 from kerasft.training.recipe import Recipe, make_recipe, recipe_yaml
 from kerasft.training.settings import read_settings
 
@@ -35,19 +36,24 @@ class Run:
     Attributes:
         folder: where it lies.
         recipe: how it went.
-        labels: the label names, by id.
+        scheme: what the task has learnt of its answers, such as the label names.
         record: `run.json`.
     """
 
     folder: Path
     recipe: Recipe
-    labels: tuple[str, ...]
+    scheme: Scheme
     record: Mapping[str, Any]
 
-    @property
+    @cached_property
     def task(self) -> Task:
-        """The task it learnt."""
-        return find_task(self.recipe.task)
+        """The task it learnt, with the text columns that its rows had."""
+        return with_columns(find_task(self.recipe.task), self.record["text_columns"])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label names, by id; empty for a task without."""
+        return self.scheme.labels
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -68,7 +74,7 @@ class Run:
         from kerasft.network import Network, full_model
 
         backbone = load_backbone(self.folder / "backbone", weights=False)
-        network = Network(backbone, make_head(self.task, self.recipe, backbone, self.text, len(self.labels)))
+        network = Network(backbone, make_head(self.task, self.recipe, backbone, self.text, self.scheme))
         full_model(network).load_weights(self.folder / WEIGHTS)
         return network
 
@@ -91,9 +97,9 @@ class Run:
         return export(self, export_dir=export_dir, name=name)
 
 
-def make_head(task: Task, recipe: Recipe, backbone, text, outputs: int):
+def make_head(task: Task, recipe: Recipe, backbone, text, scheme: Scheme):
     """The task's head on a backbone; the family's own pooling where the recipe names none."""
-    return task.head(backbone.hidden_size, outputs, recipe.pooling or text.pooling, recipe.dropout)
+    return task.head(backbone.hidden_size, task.outputs(scheme), recipe.pooling or text.pooling, recipe.dropout)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -147,6 +153,13 @@ def save_definition(folder: Path, recipe: Recipe, record: Mapping[str, Any]) -> 
     write_json(folder / "run.json", dict(record))
 
 
+def keep_scheme(run: Run, scheme: Scheme) -> Run:
+    """Writes a run's scheme anew, tuned after training; gives the run that has it."""
+    record = {**run.record, "scheme": scheme.as_json()}
+    write_json(run.folder / "run.json", record)
+    return replace(run, scheme=scheme, record=record)
+
+
 def load_run(folder: str | Path) -> Run:
     """Opens a run.
 
@@ -171,4 +184,4 @@ def open_run(folder: Path) -> Run:
     """Opens a run whose weights are there; its figures may not be yet."""
     record = read_json(folder / "run.json")
     recipe = make_recipe(read_settings(folder / "recipe.yaml"), str(folder / "recipe.yaml"))
-    return Run(folder, recipe, tuple(record["labels"]), record)
+    return Run(folder, recipe, scheme_of(record["scheme"]), record)

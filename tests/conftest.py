@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import TOY_PHASES, VOCABULARY, toy_rows, write_csv
+from tests.run_results import write_bert
+from tests.toy import TOY_PHASES, toy_rows, write_csv
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -16,22 +17,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 @pytest.fixture(scope="session")
 def toy_backbone(tmp_path_factory) -> Path:
     """A Keras preset folder: BERT, 4 blocks of 16, random weights from a fixed seed."""
-    import keras
-    import keras_nlp
-
-    folder = tmp_path_factory.mktemp("toy") / "bert"
-    keras.utils.set_random_seed(1)
-    backbone = keras_nlp.models.BertBackbone(
-        vocabulary_size=len(VOCABULARY),
-        num_layers=4,
-        num_heads=2,
-        hidden_dim=16,
-        intermediate_dim=32,
-        max_sequence_length=64,
-    )
-    backbone.save_to_preset(str(folder))
-    keras_nlp.models.BertTokenizer(vocabulary=VOCABULARY, lowercase=True).save_to_preset(str(folder))
-    return folder
+    return write_bert(tmp_path_factory.mktemp("toy") / "bert", blocks=4, positions=64)
 
 
 @pytest.fixture(scope="session")

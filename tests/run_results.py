@@ -11,7 +11,7 @@ from tests.toy import VOCABULARY
 _SPEEDS = ("rows_per_second",)
 
 
-def write_bert(folder: Path, blocks: int = 2, dropout: float = 0.1) -> Path:
+def write_bert(folder: Path, blocks: int = 2, dropout: float = 0.1, positions: int = 32) -> Path:
     """A Keras preset folder: BERT, blocks of 16, random weights from a fixed seed."""
     import keras
     import keras_nlp
@@ -24,7 +24,7 @@ def write_bert(folder: Path, blocks: int = 2, dropout: float = 0.1) -> Path:
         hidden_dim=16,
         intermediate_dim=32,
         dropout=dropout,
-        max_sequence_length=32,
+        max_sequence_length=positions,
     )
     backbone.save_to_preset(str(folder))
     keras_nlp.models.BertTokenizer(vocabulary=VOCABULARY, lowercase=True).save_to_preset(str(folder))

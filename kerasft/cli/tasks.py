@@ -6,17 +6,61 @@ import click
 
 
 @click.command()
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def tasks(as_json):
-    """List the tasks: name, columns, an example row."""
-    from kerasft.tasks import TASKS
+def tasks(name, as_json):
+    """List the tasks, or show all of one: columns, an example row, a request and its answer."""
+    from kerasft.tasks import TASKS, find_task
 
+    if name:
+        _show(find_task(name), as_json)
+        return
     for task in TASKS.values():
-        columns = (*task.text_columns, task.label_column)
         if as_json:
-            print(json.dumps({"name": task.name, "summary": task.summary, "columns": columns, "example": task.example}))
+            print(json.dumps(_brief(task), ensure_ascii=False))
             continue
-        print(f"{task.name}\n    {task.summary}\n    columns: {', '.join(columns)}")
+        print(f"{task.name}\n    {task.summary}\n    columns: {', '.join(_columns(task))}")
         print(f"    example: {json.dumps(dict(task.example), ensure_ascii=False)}")
         if task.starter:
             print(f"    starter data: {task.starter}")
+    if not as_json:
+        print("\n`kerasft tasks NAME` shows a task's request and answer.")
+
+
+def _columns(task) -> list[str]:
+    optional = task.optional_columns
+    return [f"{name} (optional)" if name in optional else name for name in (*task.text_columns, task.label_column)]
+
+
+def _brief(task) -> dict:
+    columns = [*task.text_columns, task.label_column]
+    return {
+        "name": task.name,
+        "summary": task.summary,
+        "columns": columns,
+        "optional_columns": list(task.optional_columns),
+        "example": task.example,
+    }
+
+
+def _show(task, as_json: bool) -> None:
+    asked = {name: task.example[name] for name in task.text_columns if name in task.example}
+    contract = {
+        **_brief(task),
+        "starter_data": task.starter,
+        "watched_figure": task.headline,
+        "signatures": ["serving_default", *task.apis],
+        "request": {"signature_name": "serving_default", "instances": [asked]},
+        "response": {"predictions": [dict(task.answer)]},
+    }
+    if as_json:
+        print(json.dumps(contract, ensure_ascii=False))
+        return
+    print(f"{task.name}: {task.summary}\n")
+    print(f"columns         {', '.join(_columns(task))}")
+    print(f"example row     {json.dumps(dict(task.example), ensure_ascii=False)}")
+    print(f"starter data    {task.starter or 'none'}")
+    print(f"watched figure  {task.headline} of the held-out rows")
+    print(f"signatures      {', '.join(contract['signatures'])}\n")
+    print(f"A request over REST, POST /v1/models/{task.name}:predict\n{json.dumps(contract['request'], indent=2)}")
+    print(f"\nAn answer (figures as an example)\n{json.dumps(contract['response'], indent=2)}")

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from kerasft.data.bytes_check import Content
 from kerasft.data.opened import SAMPLE_ROWS, Opened, Parsed
-from kerasft.data.plain import plain_string
+from kerasft.data.plain import json_list, plain_string
 from kerasft.data.rows import Origin
 from kerasft.errors import KerasftError
 
@@ -57,9 +57,9 @@ def _open(read, head, names: list[str], rows: int, name: str) -> Opened:
     def sample() -> list[list[str]]:
         return [[str(value) for value in values.to_pylist() if value not in (None, "")] for values in head().columns]
 
-    def parse(positions) -> Parsed:
+    def parse(positions, lists=frozenset()) -> Parsed:
         columns = {
-            column: _plain_column(read(names[position]), names[position], name)
+            column: _plain_column(read(names[position]), names[position], name, column in lists)
             for column, position in positions.items()
         }
         return Parsed(columns, np.arange(1, rows + 1, dtype=np.int64), [])
@@ -73,8 +73,11 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _plain_column(values: pa.ChunkedArray, key: str, name: str) -> pa.ChunkedArray:
+def _plain_column(values: pa.ChunkedArray, key: str, name: str, lists: bool) -> pa.ChunkedArray:
     kind = values.type
+    if lists and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        texts = [None if value is None else json_list(value) for value in values.to_pylist()]
+        return pa.chunked_array([pa.array(texts, pa.large_string())])
     if pa.types.is_nested(kind):
         raise KerasftError(f"{name} column '{key}' holds {kind}, expected one text per row: write it as strings.")
     if _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind):

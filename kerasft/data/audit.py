@@ -65,13 +65,13 @@ def check_classes(sets: Mapping[str, Rows], label_column: str, label_names: Sequ
     return warnings
 
 
-def audit_sets(sets: Mapping[str, Rows], text_columns: Sequence[str], label_column: str) -> list[str]:
+def audit_sets(sets: Mapping[str, Rows], text_columns: Sequence[str], label_column: str | None) -> list[str]:
     """Looks for the same texts twice.
 
     Args:
         sets: `train` and any others, such as `eval` and `test`; the names of those appear in messages.
         text_columns: the columns whose texts, compared exactly, tell rows apart.
-        label_column: the column of labels.
+        label_column: the column of labels; None where the same text may rightly have different ones.
 
     Returns:
         Warnings, one line each: rows of another set that are in the training data too, and texts that occur with
@@ -84,7 +84,7 @@ def audit_sets(sets: Mapping[str, Rows], text_columns: Sequence[str], label_colu
     for name, rows in sets.items():
         if name != "train":
             warnings += _overlap_warning(name, rows, _texts(rows, text_columns), known)
-    return warnings + _conflict_warning(train, texts, train.column(label_column))
+    return warnings + (_conflict_warning(train, texts, train.column(label_column)) if label_column else [])
 
 
 def audit_lengths(token_counts: Sequence[int] | np.ndarray, max_length: int) -> list[str]:

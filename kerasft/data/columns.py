@@ -14,6 +14,7 @@ from kerasft.errors import KerasftError, did_you_mean
 SYNONYMS: Mapping[str, frozenset[str]] = {
     "text": frozenset((
         "review", "sentence", "content", "comment", "body", "message", "tweet", "document", "utterance", "post",
+        "sentence1", "sentence_1", "text1", "text_1", "text_a", "premise", "question1",
         "sms", "texts", "review_text", "review_body", "review_content", "tweet_text", "comment_text",
         "message_text",
     )),
@@ -21,12 +22,40 @@ SYNONYMS: Mapping[str, frozenset[str]] = {
         "sentiment", "class", "category", "target", "y", "stars", "star_rating", "rating", "polarity", "labels",
         "label_text", "label_name", "class_name", "intent", "topic", "tag",
     )),
+    "text_pair": frozenset((
+        "sentence2", "sentence_2", "text2", "text_2", "text_b", "hypothesis", "question2", "second_text",
+    )),
+    "labels": frozenset(("label", "tags", "categories", "classes", "topics", "emotions", "label_names")),
+    "score": frozenset(("value", "rating", "stars", "target", "y", "similarity", "grade", "points", "label")),
+    "query": frozenset(("question", "search", "q", "query_text")),
+    "document": frozenset(("passage", "doc", "paragraph", "text", "content", "answer", "document_text")),
+    "relevance": frozenset(("label", "score", "grade", "relevant", "rel", "judgement", "judgment", "rating")),
 }
 # fmt: on
 
 LONG_TEXT = 20  # mean characters above which a column holds texts rather than codes or names
 LONGEST_LABEL = 60  # characters above which a value is no class name, and a "column name" no name
 MOST_NAMED = 4  # more candidates than this are not each spelt out as an option
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How a value of the label column is taken.
+
+    Attributes:
+        blank: an empty value is an answer too.
+        lists: a list (of a JSON or Parquet file) is an answer; it is handed on as JSON text.
+        fault: (the value, without white space around it) -> what is wrong with it, or None.
+        mend: what the user does about that, one sentence.
+    """
+
+    blank: bool = False
+    lists: bool = False
+    fault: Callable[[str], str | None] | None = None
+    mend: str = ""
+
+
+PLAIN = Cell()
 
 
 @dataclass(frozen=True)
@@ -40,6 +69,8 @@ class Wanted:
         told: task column -> the file's column, from `--set text_column=review`.
         task_name: for messages.
         can_set: whether the user can pass `--set` here; else the mend is to rename the column.
+        optional_columns: those of `text_columns` that are taken where they are, and never missed or guessed.
+        cell: how the label column is read.
     """
 
     text_columns: tuple[str, ...]
@@ -48,9 +79,20 @@ class Wanted:
     told: Mapping[str, str]
     task_name: str
     can_set: bool = True
+    optional_columns: tuple[str, ...] = ()
+    cell: Cell = PLAIN
 
     def columns(self) -> tuple[str, ...]:
         return self.text_columns + ((self.label_column,) if self.label_column else ())
+
+    def may_lack(self, column: str) -> bool:
+        """Whether a file without this column will do."""
+        return column in self.optional_columns or (self.label_optional and column == self.label_column)
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """The columns that may hold lists."""
+        return frozenset({self.label_column} if self.cell.lists else ())
 
 
 Sample = Callable[[], Sequence[Sequence[str]]]
@@ -89,18 +131,16 @@ def resolve_columns(
         for column in wanted.columns():
             if column in found:
                 continue
-            optional = wanted.label_optional and column == wanted.label_column
             near = [i for i, name in enumerate(plain) if i not in found.values() and rule(name, column)]
-            if column == wanted.label_column and len(near) == 1 and rule is _is_synonym:
+            if column == wanted.label_column and len(near) == 1 and rule is _is_synonym and not wanted.cell.lists:
                 near = near if _are_short(sample()[near[0]]) else []
-            if len(near) > 1 and not optional:
+            if len(near) > 1 and not wanted.may_lack(column):
                 raise KerasftError(_several_message(column, [names[i] for i in near], wanted, source))
             if len(near) == 1:
                 found[column] = near[0]
                 notes.append(f"{source}: column '{names[near[0]]}' is taken as '{column}'.")
     for column in wanted.columns():
-        optional = wanted.label_optional and column == wanted.label_column
-        if column in found or optional:
+        if column in found or wanted.may_lack(column):
             continue
         position = _left_over(names, plain, column, found, wanted, sample, source)
         if position is None:
@@ -136,7 +176,8 @@ def _single(names: Sequence[str], name: str, source: str) -> int:
 
 def _left_over(names, plain, column, found, wanted: Wanted, sample: Sample, source: str) -> int | None:
     """The position of the only column that can be `column` when no name says so, or None."""
-    missing = [other for other in wanted.columns() if other not in found]
+    needed = [other for other in wanted.columns() if not wanted.may_lack(other)]
+    missing = [other for other in needed if other not in found]
     free = [i for i in range(len(names)) if i not in found.values() and not _is_data(names[i])]
     if column in wanted.text_columns:
         free = [i for i in free if plain[i] not in SYNONYMS["label"] and plain[i] != "label"]
@@ -152,7 +193,7 @@ def _left_over(names, plain, column, found, wanted: Wanted, sample: Sample, sour
         raise KerasftError(_several_message(column, [names[i] for i in long], wanted, source))
     if long:
         return long[0]
-    return free[0] if len(names) == len(wanted.columns()) and len(missing) == 1 else None
+    return free[0] if len(names) == len(needed) and len(missing) == 1 else None
 
 
 def _are_texts(values: Sequence[str]) -> bool:

@@ -44,7 +44,7 @@ def open_delimited(content: Content, name: str, delimiter: str | None) -> Opened
         Origin(name),
         names,
         sample=lambda: _sample(content, delimiter, len(names)),
-        parse=lambda positions: _parse(content, name, delimiter, len(names), positions),
+        parse=lambda positions, lists=frozenset(): _parse(content, name, delimiter, len(names), positions),
         lines=lambda numbers: _lines(content, delimiter, numbers),
         notes=notes,
     )

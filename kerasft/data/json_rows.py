@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from kerasft.data.bytes_check import Content
 from kerasft.data.opened import SAMPLE_ROWS, Fault, Opened, Parsed
-from kerasft.data.plain import plain_string, quoted
+from kerasft.data.plain import is_list, json_list, plain_string, quoted
 from kerasft.data.rows import Origin
 from kerasft.errors import KerasftError
 
@@ -89,7 +89,9 @@ def _open_records(records, origin: Origin) -> Opened:
         origin,
         names,
         sample=lambda: samples,
-        parse=lambda positions: _parse(records(), {column: names[i] for column, i in positions.items()}),
+        parse=lambda positions, lists=frozenset(): _parse(
+            records(), {column: names[i] for column, i in positions.items()}, lists
+        ),
     )
 
 
@@ -106,7 +108,7 @@ def _first_rows(records: Iterator[Record], origin: Origin) -> tuple[list[str], l
             values = columns.setdefault(str(key), [])
             if len(values) < SAMPLE_ROWS and value not in (None, "") and isinstance(value, str | int | float):
                 values.append(str(value))
-    if count == 1 and columns and any(isinstance(value, list | Mapping) for value in record.values()):
+    if count == 1 and columns and any(_holds_rows(value) for value in record.values()):
         raise KerasftError(
             f"{origin.name} is one JSON object with {quoted(list(columns))}; expected a list of objects, "
             "or one object per line: write a row for each text."
@@ -118,6 +120,10 @@ def _first_rows(records: Iterator[Record], origin: Origin) -> tuple[list[str], l
     return list(columns), list(columns.values())
 
 
+def _holds_rows(value: object) -> bool:
+    return isinstance(value, Mapping) or (is_list(value) and any(isinstance(item, Mapping) for item in value))
+
+
 def _not_an_object(number: int, record: object) -> Fault:
     if isinstance(record, Fault):
         return record
@@ -126,7 +132,7 @@ def _not_an_object(number: int, record: object) -> Fault:
     return Fault(number, f"expected an object, found {found}", 'Write each row as {"text": "...", "label": "..."}.')
 
 
-def _parse(records: Iterator[Record], keys: Mapping[str, str]) -> Parsed:
+def _parse(records: Iterator[Record], keys: Mapping[str, str], lists: frozenset[str]) -> Parsed:
     faults: list[Fault] = []
     numbers: list[int] = []
     batch: dict[str, list[str | None]] = {column: [] for column in keys}
@@ -138,7 +144,7 @@ def _parse(records: Iterator[Record], keys: Mapping[str, str]) -> Parsed:
             values.clear()
 
     for number, record in records:
-        row = _row(number, record, keys)
+        row = _row(number, record, keys, lists)
         if isinstance(row, Fault):
             faults.append(row)
             continue
@@ -152,13 +158,14 @@ def _parse(records: Iterator[Record], keys: Mapping[str, str]) -> Parsed:
     return Parsed(columns, np.asarray(numbers, dtype=np.int64), faults)
 
 
-def _row(number: int, record: object, keys: Mapping[str, str]) -> list[str | None] | Fault:
+def _row(number: int, record: object, keys: Mapping[str, str], lists: frozenset[str]) -> list[str | None] | Fault:
     if not isinstance(record, Mapping):
         return _not_an_object(number, record)
     row = []
     for column, key in keys.items():
         try:
-            row.append(plain_string(record.get(key)))
+            value = record.get(key)
+            row.append(json_list(value) if column in lists and is_list(value) else plain_string(value))
         except TypeError as error:
             return Fault(number, f"the {column} is {error}, expected one text", "Write it as one string.")
         except ValueError as error:

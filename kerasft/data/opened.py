@@ -49,7 +49,8 @@ class Opened:
         origin: its name and what its rows are counted in.
         names: its column names, in its order.
         sample: some values of each column, as strings without the missing ones.
-        parse: task column -> position in `names`, to the values.
+        parse: (task column -> position in `names`; the columns that may hold lists, which are then handed on as JSON
+            text) -> the values.
         lines: row numbers -> the line at which each begins, where that is known (CSV); may leave some out.
         notes: what the user should know about how it was read.
     """
@@ -57,6 +58,6 @@ class Opened:
     origin: Origin
     names: Sequence[str]
     sample: Callable[[], Sequence[Sequence[str]]]
-    parse: Callable[[Mapping[str, int]], Parsed]
+    parse: Callable[[Mapping[str, int], frozenset[str]], Parsed]
     lines: Callable[[Sequence[int]], Mapping[int, int]] = lambda numbers: {}
     notes: tuple[str, ...] = ()

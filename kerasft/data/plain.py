@@ -1,6 +1,7 @@
 """Plain strings: typed values as a person would write them, and names as one line of a message can show them."""
 
 import decimal
+import json
 import math
 from collections.abc import Sequence
 
@@ -50,6 +51,19 @@ def plain_string(value: object) -> str | None:
     if isinstance(value, list | tuple | set) or hasattr(value, "__len__"):
         raise TypeError("a list")
     return str(value)
+
+
+def is_list(value: object) -> bool:
+    """Whether a value is a list, as JSON, Parquet, NumPy and pandas have them."""
+    return isinstance(value, list | tuple | set | frozenset) or getattr(value, "ndim", 0) == 1
+
+
+def json_list(values: object) -> str:
+    """A list as JSON text."""
+    plain = [value.item() if hasattr(value, "item") else value for value in values]
+    text = json.dumps(sorted(plain) if isinstance(values, set | frozenset) else plain, ensure_ascii=False)
+    _refuse_surrogates(text)
+    return text
 
 
 def _refuse_surrogates(text: str) -> None:

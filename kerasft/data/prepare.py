@@ -1,17 +1,14 @@
-"""From the sources a user names to checked sets: read, split, order the labels, audit."""
+"""From the sources a user names to checked sets: read, split, learn the task's scheme."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from kerasft.data.audit import audit_sets, check_classes, class_counts
-from kerasft.data.read import Skipped, read_rows
+from kerasft.data.read import Read, Skipped, read_rows
 from kerasft.data.rows import Rows
 from kerasft.data.split import split_rows
-from kerasft.tasks.task import Task, order_labels
+from kerasft.tasks.task import Scheme, Task, refuse_settings
 from kerasft.training.recipe import Recipe
 
 
@@ -23,7 +20,8 @@ class Sets:
         train: to learn from.
         held_out: to watch, stop early and report on.
         test: to report on at the end, or None.
-        labels: the label names, by id.
+        task: with the text columns that the rows have.
+        scheme: what the task has learnt of its answers.
         notes: what was guessed or decided, a line each.
         warnings: what deserves a look, a line each.
         skipped: rows left out.
@@ -32,7 +30,8 @@ class Sets:
     train: Rows
     held_out: Rows
     test: Rows | None
-    labels: tuple[str, ...]
+    task: Task
+    scheme: Scheme
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     skipped: tuple[Skipped, ...]
@@ -41,6 +40,25 @@ class Sets:
 def starter_file(task: Task) -> Path | None:
     """The task's own example data."""
     return Path(__file__).parents[1] / "starter" / task.starter if task.starter else None
+
+
+def read_for(task: Task, source: Any, labelled: bool = True, **options: Any) -> Read:
+    """`kerasft.data.read.read_rows` for a task's columns."""
+    return read_rows(
+        source,
+        text_columns=task.text_columns,
+        label_column=task.label_column if labelled else None,
+        optional_columns=task.optional_columns,
+        cell=task.cell,
+        task_name=task.name,
+        **options,
+    )
+
+
+def with_columns(task: Task, found: Collection[str]) -> Task:
+    """The task as it is for rows that lack some of its optional columns: these are then no inputs either."""
+    there = tuple(column for column in task.text_columns if column in found)
+    return replace(task, text_columns=there, optional_columns=())
 
 
 def prepare_sets(task: Task, recipe: Recipe, data: Any, eval_data: Any, test_data: Any, on_bad_row: str) -> Sets:
@@ -58,21 +76,14 @@ def prepare_sets(task: Task, recipe: Recipe, data: Any, eval_data: Any, test_dat
         KerasftError: any fault of the data, with file, row and the mend.
     """
 
-    def read(source):
-        return read_rows(
-            source,
-            text_columns=task.text_columns,
-            label_column=task.label_column,
-            columns=recipe.columns,
-            on_bad_row=on_bad_row,
-            task_name=task.name,
-        )
-
-    reads = [read(source) for source in (data, eval_data, test_data) if source is not None]
+    first = read_for(task, data, columns=recipe.columns, on_bad_row=on_bad_row)
+    task = with_columns(task, first.rows.table.column_names)
+    others = [source for source in (eval_data, test_data) if source is not None]
+    reads = [first, *(read_for(task, source, columns=recipe.columns, on_bad_row=on_bad_row) for source in others)]
     notes = [note for one in reads for note in one.notes]
     everything = reads[0].rows
     if eval_data is None:
-        kept, out = split_rows(everything, task.text_columns, recipe.eval_share, recipe.seed)
+        kept, out = split_rows(everything, task.split_columns or task.text_columns, recipe.eval_share, recipe.seed)
         train, held_out = everything.take(kept), everything.take(out)
         notes.append(
             f"No eval data given: {len(held_out):,} of {len(everything):,} rows "
@@ -82,33 +93,16 @@ def prepare_sets(task: Task, recipe: Recipe, data: Any, eval_data: Any, test_dat
         train, held_out = everything, reads[1].rows
     test = reads[-1].rows if test_data is not None else None
     checks = {"train": train, "eval": held_out, **({"test": test} if test is not None else {})}
-    labels = recipe.labels or order_labels(everything.column(task.label_column), task.labels)
-    warnings = check_classes(checks, task.label_column, labels) + audit_sets(
-        checks, task.text_columns, task.label_column
-    )
+    if task.balance is None:
+        refuse_settings(recipe, task, ("class_weights",))
+    scheme, warnings = task.learn(checks, recipe, task)
     return Sets(
         train=train,
         held_out=held_out,
         test=test,
-        labels=labels,
+        task=task,
+        scheme=scheme,
         notes=tuple(dict.fromkeys(notes)),
         warnings=tuple(warnings),
         skipped=tuple(skipped for one in reads for skipped in one.skipped),
     )
-
-
-def label_ids(rows: Rows, label_column: str, labels: tuple[str, ...]) -> np.ndarray:
-    """int32[N], the place of each row's label in `labels`."""
-    places: Mapping[str, int] = {name: number for number, name in enumerate(labels)}
-    return np.array([places[name] for name in rows.column(label_column)], np.int32)
-
-
-def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """float32[N]: rows / (classes * rows of the row's class), so that every class weighs the same in all."""
-    counts = np.bincount(labels, minlength=classes)
-    return (len(labels) / (classes * np.maximum(counts, 1)))[labels].astype(np.float32)
-
-
-def describe_classes(rows: Rows, label_column: str) -> str:
-    """`negative 260, positive 255`."""
-    return ", ".join(f"{name} {count}" for name, count in class_counts(rows.column(label_column)).items())

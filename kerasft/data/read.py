@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kerasft.data.columns import Wanted, resolve_columns
+from kerasft.data.columns import PLAIN, Cell, Wanted, resolve_columns
 from kerasft.data.formats import open_path, open_rows
 from kerasft.data.opened import Fault, Opened
 from kerasft.data.plain import one_line
@@ -51,6 +51,8 @@ def read_rows(
     task_name: str,
     label_optional: bool = False,
     can_set: bool = True,
+    optional_columns: Sequence[str] = (),
+    cell: Cell = PLAIN,
 ) -> Read:
     """Reads a task's columns from CSV, TSV, JSON lines, a JSON array, Parquet, or Python objects.
 
@@ -69,6 +71,8 @@ def read_rows(
         label_optional: with True, labels are read where the file has their column and may be blank then; the rows
             have no label column when a file is without one.
         can_set: whether the user can pass `--set text_column=NAME` here; decides how messages say to mend a name.
+        optional_columns: those of `text_columns` that the source may be without; then the rows are without them.
+        cell: how a value of the label column is read.
 
     Returns:
         The rows, with notes and the rows left out.
@@ -78,7 +82,16 @@ def read_rows(
     """
     if on_bad_row not in ON_BAD_ROW:
         raise KerasftError(f"on_bad_row={on_bad_row} is unknown.{did_you_mean(on_bad_row, ON_BAD_ROW)}")
-    wanted = Wanted(tuple(text_columns), label_column, label_optional, columns or {}, task_name, can_set)
+    wanted = Wanted(
+        tuple(text_columns),
+        label_column,
+        label_optional,
+        columns or {},
+        task_name,
+        can_set,
+        tuple(optional_columns),
+        cell,
+    )
     try:
         return _read(source, wanted, skip=on_bad_row == "skip")
     except KerasftError as error:
@@ -114,7 +127,7 @@ def _read(source: object, wanted: Wanted, skip: bool) -> Read:
 
 def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) -> tuple[Rows, list[Fault]]:
     """The good rows of one file, and the faults of the others in the order of their rows."""
-    parsed = opened.parse(positions)
+    parsed = opened.parse(positions, wanted.lists)
     columns = dict(parsed.columns)
     if wanted.label_column in columns:
         columns[wanted.label_column] = pc.utf8_trim_whitespace(columns[wanted.label_column])
@@ -124,6 +137,12 @@ def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) 
         if column == wanted.label_column and wanted.label_optional:
             columns[column] = pc.fill_null(values, "")
             continue
+        if column == wanted.label_column:
+            if wanted.cell.blank:
+                columns[column] = values = pc.fill_null(values, "")
+            good &= ~_unfit(parsed.number, values, wanted.cell, faults)
+            if wanted.cell.blank:
+                continue
         blank = _blank(values)
         for i in np.flatnonzero(blank & good):
             faults.append(_blank_fault(int(parsed.number[i]), column, values[int(i)].as_py()))
@@ -133,6 +152,19 @@ def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) 
     number = parsed.number[good]
     rows = Rows(pa.table(columns), (opened.origin,), np.zeros(len(number), dtype=np.int32), number)
     return rows, sorted(faults, key=lambda fault: fault.number)
+
+
+def _unfit(numbers: np.ndarray, values: pa.ChunkedArray, cell: Cell, faults: list[Fault]) -> np.ndarray:
+    """bool[rows]: the value is there, and is no answer of the task; adds the faults."""
+    unfit = np.zeros(len(values), dtype=bool)
+    if cell.fault is None:
+        return unfit
+    for i, value in enumerate(values.to_pylist()):
+        reason = cell.fault(value) if value else None
+        if reason:
+            unfit[i] = True
+            faults.append(Fault(int(numbers[i]), reason, cell.mend))
+    return unfit
 
 
 def _blank(values: pa.ChunkedArray) -> np.ndarray:

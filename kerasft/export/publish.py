@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from kerasft.start import start_tensorflow
 from kerasft.training.progress import Say, say
 
 TOLERANCE = 1e-5
-_CLASSIFY_EVERY = 4
+_EXAMPLE_EVERY = 4
 _STORED_BYTES = 1000  # of a hostile text; the longer ones would fill the proof
 
 
@@ -62,7 +62,7 @@ def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
     from kerasft.export.servable import inspect
 
     try:
-        saved_model.save(run.task, run.text, run.network, run.labels, run.recipe.max_length, folder)
+        saved_model.save(run.task, run.text, run.network, run.scheme, run.recipe.max_length, folder)
     except tf.errors.OpError as error:
         raise KerasftError(f"The SavedModel could not be written: {error.message.splitlines()[0]}") from error
     inspection = inspect(folder)
@@ -76,8 +76,10 @@ def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
     record = prove(folder, cases, tolerance=TOLERANCE)
     weights = sum(weight.numpy().nbytes for weight in saved_model.network_weights(run.network))
     proof = {
-        "task": run.task.name,
-        "labels": list(run.labels),
+        # As `--task` takes it: a task of the user's own is found again by its module.
+        "task": run.recipe.task,
+        "text_columns": list(run.task.text_columns),
+        "scheme": run.scheme.as_json(),
         "columns": dict(run.recipe.columns),
         "backbone": run.recipe.backbone,
         "versions": run.record["versions"],
@@ -104,43 +106,53 @@ def _cases(run: Run) -> tuple[list, dict[str, Any]]:
     texts = [text for _, text in HOSTILE_TEXTS]
     strange = {name: texts[shift:] + texts[:shift] for shift, name in enumerate(columns)}
     feeds = {name: [row[name].encode() for row in rows] + strange[name] for name in columns}
-    served, classified = _keras_answers(run, feeds)
+    answers = _keras_answers(run, feeds)
 
-    def case(what: str, part: slice) -> Case:
-        chosen = {name: values[part] for name, values in feeds.items()}
-        return Case(saved_model.SERVING, chosen, {name: value[part] for name, value in served.items()}, what)
+    def case(what: str, part: slice, name: str = saved_model.SERVING) -> Case:
+        chosen = {column: values[part] for column, values in feeds.items()}
+        asked = chosen if name == saved_model.SERVING else {"inputs": _examples(chosen)}
+        return Case(name, asked, answers(name, part), what)
 
     cases = [case("held-out rows", slice(0, len(rows))), case("hostile texts", slice(len(rows), None))]
-    # The second signature shares the first one's graph: a part of the rows proves what it adds.
-    some = slice(0, None, _CLASSIFY_EVERY)
-    examples = _examples({name: values[some] for name, values in feeds.items()})
-    expected = {name: value[some] for name, value in classified.items()}
-    cases.append(Case(saved_model.CLASSIFY, {"inputs": examples}, expected, "every fourth of both as tf.Example"))
+    # The other signatures share the first one's graph: a part of the rows proves what they add.
+    cases += [
+        case("every fourth of both as tf.Example", slice(0, None, _EXAMPLE_EVERY), name) for name in run.task.apis
+    ]
 
     short = [row for row in range(len(texts)) if all(len(strange[name][row]) <= _STORED_BYTES for name in columns)]
+    chosen = len(rows) + np.array(short, np.int64)
     stored = {
         "signature": saved_model.SERVING,
         "texts_base64": {name: [base64.b64encode(strange[name][row]).decode() for row in short] for name in columns},
-        "outputs": {name: _storable(value[short]) for name, value in cases[1].expected.items()},
+        "outputs": {name: _storable(value.tolist()) for name, value in answers(saved_model.SERVING, chosen).items()},
     }
     return cases, stored
 
 
 def _keras_answers(
     run: Run, feeds: Mapping[str, Sequence[bytes]]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Through the training pipeline: encode, the Keras model, respond, each on its own."""
+) -> Callable[[str, slice | np.ndarray], dict[str, np.ndarray]]:
+    """Through the training pipeline: encode, the Keras model, respond, each on its own.
+
+    Returns:
+        (signature, some of the rows) -> the outputs that these rows get in one batch.
+    """
     from kerasft.data.pipeline import encode, token_batch
+    from kerasft.export.saved_model import SERVING, TRUNCATED
     from kerasft.network import full_model
     from kerasft.training.forward import predict_logits
 
     encoded = encode(run.text, list(feeds.values()), run.recipe.max_length)
     model = full_model(run.network)
     logits = predict_logits(model, lambda rows: token_batch(encoded, rows), encoded.lengths, batch_size=32)
-    return tuple(
-        {name: np.asarray(value) for name, value in function(logits, run.labels).items()}
-        for function in (run.task.respond, run.task.classify)
-    )
+    truncated = encoded.uncut > run.recipe.max_length
+
+    def answers(name: str, part: slice | np.ndarray) -> dict[str, np.ndarray]:
+        respond = run.task.respond if name == SERVING else run.task.apis[name]
+        outputs = {output: np.asarray(value) for output, value in respond(logits[part], run.scheme).items()}
+        return {**outputs, TRUNCATED: truncated[part]} if name == SERVING else outputs
+
+    return answers
 
 
 def _examples(feeds: Mapping[str, Sequence[bytes]]) -> list[bytes]:
@@ -158,8 +170,10 @@ def _examples(feeds: Mapping[str, Sequence[bytes]]) -> list[bytes]:
     ]
 
 
-def _storable(value: np.ndarray) -> list:
-    return [item.decode() if isinstance(item, bytes) else item for item in value.tolist()]
+def _storable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _note_seconds(run: Run, seconds: float) -> None:

@@ -1,19 +1,19 @@
 """The SavedModel: text functions, network and response in one graph, with nothing in it that can change."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kerasft.backbones.view import TextFunctions
 from kerasft.network import Network, full_model
-from kerasft.tasks.task import Task
+from kerasft.tasks.task import Scheme, Task
 from kerasft.weights import network_weights
 
 SERVING = "serving_default"
-CLASSIFY = "classify"
+TRUNCATED = "truncated"
 
 
 def logits_function(task: Task, text: TextFunctions, network: Network, max_length: int) -> Callable:
-    """The graph from raw text to logits.
+    """The graph from raw text to logits, and to what every task's answer says beside its own.
 
     Args:
         task: whose text columns are the keys of the input.
@@ -22,30 +22,31 @@ def logits_function(task: Task, text: TextFunctions, network: Network, max_lengt
         max_length: tokens kept of each row.
 
     Returns:
-        (text column -> string[B]) -> logits float32[B, …].
+        (text column -> string[B]) -> logits float32[B, …], and `truncated` bool[B] by its name: whether the row was
+        longer than `max_length` tokens, so that its end was not read.
     """
     model = full_model(network)
 
     def logits(texts: Mapping):
         segments = [text.tokenize(texts[column]).ids for column in task.text_columns]
-        return model(dict(text.pack(segments, max_length=max_length)), training=False)
+        packed = dict(text.pack(segments, max_length=max_length))
+        return model(packed, training=False), {TRUNCATED: text.lengths(segments) > max_length}
 
     return logits
 
 
-def save(
-    task: Task, text: TextFunctions, network: Network, labels: Sequence[str], max_length: int, folder: Path
-) -> None:
+def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_length: int, folder: Path) -> None:
     """Writes the SavedModel.
 
-    `serving_default` takes one string[B] for each text column; `classify` takes `inputs`, string[B] of serialized
-    `tf.train.Example` with a bytes feature for each text column, as TF Serving's Classify API sends them.
+    `serving_default` takes one string[B] for each text column; `classify` or `regress`, where the task has it, takes
+    `inputs`, string[B] of serialized `tf.train.Example` with a bytes feature for each text column, as TF Serving's API
+    of that name sends them.
 
     Args:
         task: response and signature names.
         text: the run's text functions.
         network: the run's layers.
-        labels: the label names.
+        scheme: what the task has learnt of its answers.
         max_length: tokens kept of each row.
         folder: where; exists and is empty.
     """
@@ -59,12 +60,17 @@ def save(
 
     @tf.function
     def serving_default(**texts):
-        return task.respond(logits({column: one_dimensional(value) for column, value in texts.items()}), labels)
+        found, more = logits({column: one_dimensional(value) for column, value in texts.items()})
+        return {**task.respond(found, scheme), **more}
 
-    @tf.function
-    def classify(inputs):
-        features = {column: tf.io.FixedLenFeature([], tf.string) for column in task.text_columns}
-        return task.classify(logits(tf.io.parse_example(one_dimensional(inputs), features)), labels)
+    def of_examples(api):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+        def answer(inputs):
+            features = {column: tf.io.FixedLenFeature([], tf.string) for column in task.text_columns}
+            found, _ = logits(tf.io.parse_example(one_dimensional(inputs), features))
+            return api(found, scheme)
+
+        return answer.get_concrete_function()
 
     module = tf.Module()
     # The plain tf.Variables, each once: TensorFlow's C++ loader finds no others, and a tracked Keras model is stored
@@ -76,6 +82,6 @@ def save(
         str(folder),
         signatures={
             SERVING: serving_default.get_concrete_function(**column),
-            CLASSIFY: classify.get_concrete_function(tf.TensorSpec([None], tf.string, name="inputs")),
+            **{name: of_examples(api) for name, api in task.apis.items()},
         },
     )

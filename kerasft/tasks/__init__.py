@@ -1,18 +1,50 @@
 """The table of tasks. A new task is one file and one line here."""
 
+import importlib
+
 from kerasft.errors import KerasftError, did_you_mean
-from kerasft.tasks import sentiment, text_classification
+from kerasft.tasks import multi_label, ranking, regression, sentiment, spam, text_classification, text_pair, topic
 from kerasft.tasks.task import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (sentiment.TASK, text_classification.TASK)}
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        sentiment.TASK,
+        spam.TASK,
+        topic.TASK,
+        text_classification.TASK,
+        multi_label.TASK,
+        text_pair.TASK,
+        regression.TASK,
+        ranking.TASK,
+    )
+}
 
 
 def find_task(name: str) -> Task:
-    """Looks a task up by name.
+    """Looks a task up by name, or imports one of the user's own.
+
+    Args:
+        name: a key of `TASKS`, or `package.module:NAME` of a `Task` that can be imported.
 
     Raises:
         KerasftError: there is none of that name; the message has the nearest.
     """
+    if ":" in name:
+        return _imported(name)
     if name not in TASKS:
         raise KerasftError(f"Task '{name}' is unknown.{did_you_mean(name, TASKS)}")
     return TASKS[name]
+
+
+def _imported(path: str) -> Task:
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise KerasftError(f"Task '{path}': module {module} cannot be imported ({error}).") from None
+    except AttributeError:
+        raise KerasftError(f"Task '{path}': module {module} has no {attribute or 'name after the colon'}.") from None
+    if not isinstance(found, Task):
+        raise KerasftError(f"Task '{path}' is a {type(found).__name__}: expected a kerasft.tasks.task.Task.")
+    return found

@@ -9,6 +9,7 @@ TASK = dataclasses.replace(
     name="sentiment",
     summary="a review or remark -> negative or positive (or the labels in your data)",
     example={"text": "A joyless film.", "label": "negative"},
+    answer={"label": "negative", "score": 0.97, "probabilities": [0.97, 0.03], "truncated": False},
     labels=("negative", "positive"),
     starter="sentiment.csv",
 )

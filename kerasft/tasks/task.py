@@ -1,8 +1,38 @@
-"""What a task is: columns, head, loss, figures, response. It knows nothing of epochs, files or families."""
+"""What a task is: columns, targets, head, loss, response, figures. It knows nothing of epochs, files or families."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+
+from kerasft.data.columns import PLAIN, Cell
+from kerasft.data.rows import Rows
+from kerasft.errors import KerasftError
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """What a task has fixed about its answers: learnt from the rows before training, tuned after it at most.
+
+    It is JSON-able, and stays with the run and with the export.
+
+    Attributes:
+        labels: the label names, by id; empty for a task without.
+        numbers: anything else, such as the scale of scores or a threshold for each label.
+    """
+
+    labels: tuple[str, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `scheme_of` reads."""
+        return {"labels": list(self.labels), "numbers": dict(self.numbers)}
+
+
+def scheme_of(stored: Mapping[str, Any]) -> Scheme:
+    """The scheme that a run or an export holds."""
+    return Scheme(tuple(stored["labels"]), dict(stored["numbers"]))
 
 
 @dataclass(frozen=True)
@@ -15,16 +45,29 @@ class Task:
         text_columns: the columns with text, in the order in which they are packed; also the names of the
             served inputs.
         label_column: the column with the answer to learn.
-        head: (hidden size, number of labels, pooling, dropout) -> a functional `keras.Model` from
+        learn: (name -> rows: `train`, `eval` and perhaps `test`; the recipe; this task) -> the scheme, and warnings for
+            the user, a line each. Raises `KerasftError` for rows that cannot be learnt from.
+        targets: (rows, scheme) -> an array with a row's target in each row. Raises `KerasftError` for a row whose
+            label the scheme does not know.
+        outputs: (scheme) -> the number of logits.
+        head: (hidden size, number of logits, pooling, dropout) -> a functional `keras.Model` from
             hidden float32[B, T, H] and padding mask int32[B, T] to logits.
-        loss: (label smoothing) -> a Keras loss over integer labels and logits.
-        respond: (logits, label names) -> the named outputs of `serving_default`; graph ops only.
-        classify: (logits, label names) -> `classes` string[B, C] and `scores` float32[B, C], TF Serving's Classify
-            shape; graph ops only.
-        measure: (true labels, `respond`'s outputs as arrays, label names) -> figures, JSON-able. It takes what is
-            served, so that a run and its export are measured alike.
+        loss: (label smoothing) -> (targets, logits) -> float32[B].
+        respond: (logits, scheme) -> the named outputs of `serving_default`; graph ops only.
+        measure: (rows, `respond`'s outputs as arrays, scheme) -> figures, JSON-able. It takes what is served, so that
+            a run and its export are measured alike.
         headline: the key in `measure`'s answer that early stopping watches, larger is better.
+        describe: (rows) -> what is in them, a few words.
         example: one row.
+        answer: what could be served for it.
+        apis: more signatures, by name: `classify` or `regress`, (logits, scheme) -> the outputs that TF Serving's API
+            of that name asks for; they take `tf.train.Example`s.
+        balance: (targets, scheme) -> float32[N], a weight a row for `class_weights: balanced`; None where a task has
+            no classes.
+        tune: (rows, outputs as arrays, scheme) -> the scheme with what the held-out rows teach once training is done.
+        cell: how the label column is read.
+        optional_columns: those of `text_columns` that the data need not have; all rows then go without.
+        split_columns: rows alike in these are never parted by the split; the text columns when empty.
         labels: the default order of the label names, used when the data has exactly these.
         starter: the file in `kerasft/starter/` that `fit` takes without `--data`.
     """
@@ -33,26 +76,30 @@ class Task:
     summary: str
     text_columns: tuple[str, ...]
     label_column: str
+    learn: Callable[..., tuple[Scheme, list[str]]]
+    targets: Callable[[Rows, Scheme], np.ndarray]
+    outputs: Callable[[Scheme], int]
     head: Callable[..., Any]
     loss: Callable[[float], Any]
     respond: Callable[..., Mapping[str, Any]]
-    classify: Callable[..., Mapping[str, Any]]
     measure: Callable[..., dict]
     headline: str
-    example: Mapping[str, str]
-    labels: tuple[str, ...] = field(default=())
+    describe: Callable[[Rows], str]
+    example: Mapping[str, Any]
+    answer: Mapping[str, Any]
+    apis: Mapping[str, Callable[..., Mapping[str, Any]]] = field(default_factory=dict)
+    balance: Callable[[np.ndarray, Scheme], np.ndarray] | None = None
+    tune: Callable[..., Scheme] | None = None
+    cell: Cell = PLAIN
+    optional_columns: tuple[str, ...] = ()
+    split_columns: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     starter: str | None = None
 
 
-def order_labels(found: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
-    """Fixes the order of the labels: the task's own when the data has exactly those, else sorted.
-
-    Args:
-        found: the labels in the data, any order, repeats allowed.
-        default: the task's order.
-
-    Returns:
-        Every label once.
-    """
-    distinct = set(found)
-    return tuple(default) if distinct == set(default) else tuple(sorted(distinct))
+def refuse_settings(recipe: Any, task: Task, keys: Sequence[str]) -> None:
+    """Raises `KerasftError` when a recipe sets one of `keys`, which mean nothing to the task."""
+    defaults = type(recipe).model_fields
+    for key in keys:
+        if getattr(recipe, key) != defaults[key].default:
+            raise KerasftError(f"Task '{task.name}' has no use for '{key}': leave it out of the recipe.")

@@ -49,7 +49,7 @@ def with_cache(job: Job, state: State, train: Examples, held_out: Examples, fold
         return train, held_out
     state.cached = True
     began = time.monotonic()
-    with Bar("prefix cache", len(train.labels) + len(held_out.labels)) as bar:
+    with Bar("prefix cache", len(train.rows) + len(held_out.rows)) as bar:
 
         def tick(rows: int) -> None:
             bar.move(rows)

@@ -16,7 +16,6 @@ from kerasft.backbones.lock import only_one
 from kerasft.data.prepare import Sets
 from kerasft.errors import KerasftError
 from kerasft.lora import merge_lora
-from kerasft.tasks.task import Task
 from kerasft.training.cluster import find_cluster
 from kerasft.training.devices import choose_xla
 from kerasft.training.order import new_order, resumed_order
@@ -97,12 +96,12 @@ def fit(
             seconds = _train(here, alone, keep_cache, callbacks, remember)
         if not here.chief:
             return None
-        task, sets = here.task, here.sets
+        sets = here.sets
         # The network that was trained goes before the one that was saved is built.
         del here
         gc.collect()
         with saying_how_to_go_on(order.folder, report):
-            return _measure(order.folder, task, sets, seconds, began)
+            return _measure(order.folder, sets, seconds, began)
 
 
 def _train(
@@ -151,7 +150,7 @@ def _run_phases(here: Ready, keep_cache: bool, calls, keeper) -> dict[str, Any]:
         whole=full_model(here.network),
         task=here.task,
         recipe=recipe,
-        labels=here.sets.labels,
+        scheme=here.sets.scheme,
         strategy=here.strategy,
         chief=here.chief,
         xla=choose_xla(recipe.machine, here.strategy),
@@ -209,7 +208,7 @@ def _create(here: Ready, remember: Mapping[str, Any]) -> None:
 
     with runs.new_run(here.folder) as beside:
         copy_definition(here.source, beside / "backbone")
-        definition = describe_run(here.task, here.sets, here.strategy.num_replicas_in_sync)
+        definition = describe_run(here.sets, here.strategy.num_replicas_in_sync)
         sources = {"sources": here.order.described_sources(), "on_bad_row": here.order.on_bad_row}
         runs.save_definition(beside, here.recipe, {**definition, **sources, **remember})
         write_skipped(beside, here.sets)
@@ -233,17 +232,23 @@ def _begin(here: Ready) -> tuple[Any, Mapping[str, np.ndarray]]:
     return state, arrays
 
 
-def _measure(folder: Path, task: Task, sets: Sets, seconds: dict[str, Any], began: float) -> runs.Run:
+def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) -> runs.Run:
     """Measures the run as it was saved, in float32 whatever it was trained in, and writes `metrics.json`."""
     from kerasft.network import full_model
-    from kerasft.training.forward import measured
+    from kerasft.training.forward import answers, logits_of
     from kerasft.weights import network_weights
 
     started = time.monotonic()
     run = runs.open_run(folder)
     model = full_model(run.network)
-    parts = {"metrics": sets.held_out, "test_metrics": sets.test}
-    figures = {key: measured(run, model, rows) for key, rows in parts.items() if rows is not None}
+    task, figures = run.task, {}
+    # The held-out rows come first: the test rows are answered with what was tuned on them.
+    for key, rows in {"metrics": sets.held_out, "test_metrics": sets.test}.items():
+        if rows is not None:
+            logits = logits_of(run, model, rows)
+            if task.tune and key == "metrics":
+                run = runs.keep_scheme(run, task.tune(rows, answers(task, logits, run.scheme), run.scheme))
+            figures[key] = task.measure(rows, answers(task, logits, run.scheme), run.scheme)
     phases = seconds["phases"]
     runs.write_json(
         folder / "metrics.json",

@@ -1,13 +1,13 @@
 """Logits and answers of many rows, over all devices of this process."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from kerasft.data.pipeline import encode, evened, sorted_batches, token_batch
 from kerasft.data.rows import Rows
 from kerasft.run import Run
-from kerasft.tasks.task import Task
+from kerasft.tasks.task import Scheme, Task
 from kerasft.training.devices import device_count
 
 _ROWS = 32
@@ -67,14 +67,13 @@ def _forward(model, strategy):
     return model.forward_function
 
 
-def answers(task: Task, logits: np.ndarray, labels: Sequence[str]) -> dict[str, np.ndarray]:
+def answers(task: Task, logits: np.ndarray, scheme: Scheme) -> dict[str, np.ndarray]:
     """What the export would serve for these logits: `task.respond`'s outputs as arrays."""
-    return {name: np.asarray(value) for name, value in task.respond(logits, labels).items()}
+    return {name: np.asarray(value) for name, value in task.respond(logits, scheme).items()}
 
 
-def measured(run: Run, model, rows: Rows) -> dict:
-    """The task's figures for rows, as the run's model answers them."""
+def logits_of(run: Run, model, rows: Rows) -> np.ndarray:
+    """Logits of rows, by a model of the run."""
     task = run.task
     encoded = encode(run.text, [rows.table.column(name) for name in task.text_columns], run.recipe.max_length)
-    logits = predict_logits(model, lambda chosen: token_batch(encoded, chosen), encoded.lengths, _ROWS)
-    return task.measure(rows.column(task.label_column), answers(task, logits, run.labels), run.labels)
+    return predict_logits(model, lambda chosen: token_batch(encoded, chosen), encoded.lengths, _ROWS)

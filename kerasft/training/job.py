@@ -1,6 +1,5 @@
 """What a run's phases share."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from kerasft.data.pipeline import Encoded
+from kerasft.data.rows import Rows
 from kerasft.network import Network
-from kerasft.tasks.task import Task
+from kerasft.tasks.task import Scheme, Task
 from kerasft.training.devices import device_count
 from kerasft.training.prefix_cache import Cache
 from kerasft.training.progress import Say
@@ -23,14 +23,16 @@ class Examples:
     """Rows ready for training or for watching.
 
     Attributes:
+        rows: as they were read.
         encoded: their tokens.
-        labels: int32[N].
+        targets: an array with a row's target in each row.
         weights: float32[N], the weight of each row's loss.
         cache: hidden states at the boundaries that phases need, or None.
     """
 
+    rows: Rows
     encoded: Encoded
-    labels: np.ndarray
+    targets: np.ndarray
     weights: np.ndarray
     cache: Cache | None = None
 
@@ -44,7 +46,7 @@ class Job:
         whole: its full model, whose variables are all there are.
         task: loss, figures and the headline among them.
         recipe: with every choice made.
-        labels: the label names.
+        scheme: what the task has learnt of its answers.
         strategy: a `tf.distribute.Strategy`.
         chief: whether this process writes the run's files.
         xla: compile the update with XLA.
@@ -59,7 +61,7 @@ class Job:
     whole: Any
     task: Task
     recipe: Recipe
-    labels: Sequence[str]
+    scheme: Scheme
     strategy: Any
     chief: bool
     xla: bool

@@ -86,7 +86,7 @@ def run_phase(
         batch=state.step,
     )
     patience = phase.patience or learning.patience
-    rows = len(train.labels)
+    rows = len(train.rows)
     done = state.epoch * rows + state.rows
     with Bar(f"phase {number}", rows * phase.epochs, start=done, epochs=phase.epochs, report=job.report) as bar:
         while state.epoch < phase.epochs and state.bad_epochs < patience and not job.calls.stopped:
@@ -144,7 +144,7 @@ def _dataset(job: Job, train: Examples, batch_of: Callable, batches: Sequence[np
             for replica in replicas:
                 number = pieces(len(rows), lengths[rows].max(), count, recipe.learning.accumulate, at_once)
                 part = share(rows, train.weights[rows], replica, count, number)
-                yield training_element(inputs_of, train.labels, part, number)
+                yield training_element(inputs_of, train.targets, part, number)
 
     return distributed_dataset(job.strategy, elements)
 

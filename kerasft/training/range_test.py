@@ -87,7 +87,7 @@ def _search(here: Ready) -> Found:
             for rows in batches():
                 for replica in replicas:
                     part = share(rows, train.weights[rows], replica, here.strategy.num_replicas_in_sync)
-                    yield training_element(lambda chosen: token_batch(train.encoded, chosen), train.labels, part, 1)
+                    yield training_element(lambda chosen: token_batch(train.encoded, chosen), train.targets, part, 1)
 
         optimizer = make_optimizer(learning, phase, _STEPS, depths(network))
         rate = settable_rate(optimizer)

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasft import run as runs
 from kerasft.backbones.locate import locate
-from kerasft.data.prepare import Sets, balanced_weights, describe_classes, label_ids, prepare_sets
+from kerasft.data.prepare import Sets, prepare_sets
 from kerasft.lean import make_lean
 from kerasft.lora import check_rank
 from kerasft.start import start_tensorflow
@@ -41,7 +41,7 @@ class Ready:
 
     Attributes:
         order: what was asked for.
-        task: to learn.
+        task: to learn, with the text columns that the rows have.
         sets: the rows.
         source: the backbone's folder.
         text: its text functions.
@@ -78,10 +78,10 @@ def ready(order: Order, report: Say) -> Iterator[Ready]:
     cluster = find_cluster() if order.recipe.machine.strategy in ("auto", "multiworker") else None
     chief = cluster is None or cluster.is_chief
     report = report if chief else _silent
-    task = find_task(order.recipe.task)
-    sets = prepare_sets(task, order.recipe, *order.sources.values(), order.on_bad_row)
+    sets = prepare_sets(find_task(order.recipe.task), order.recipe, *order.sources.values(), order.on_bad_row)
+    task = sets.task
     order.check_data(sets)
-    _report_sets(sets, task, report)
+    _report_sets(sets, report)
     source = locate(order.recipe.backbone, report)
 
     with contextlib.ExitStack() as stack:
@@ -145,11 +145,11 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
         f"Backbone {recipe.backbone}: {backbone.family}, {len(backbone.blocks)} blocks of {backbone.hidden_size}, "
         f"{precision}{describe_devices(strategy)}"
     )
-    return text, Network(backbone, runs.make_head(task, recipe, backbone, text, len(sets.labels))), recipe
+    return text, Network(backbone, runs.make_head(task, recipe, backbone, text, sets.scheme)), recipe
 
 
 def examples(here: Ready, folder: Path) -> list:
-    """Tokens, labels and weights of the rows to learn from and of those to watch.
+    """Tokens, targets and weights of the rows to learn from and of those to watch.
 
     Args:
         here: task, rows, text functions.
@@ -168,10 +168,10 @@ def examples(here: Ready, folder: Path) -> list:
         (folder / name).mkdir(parents=True)
         columns = [rows.table.column(column) for column in task.text_columns]
         encoded = encode(here.text, columns, here.recipe.max_length, folder / name)
-        ids = label_ids(rows, task.label_column, here.sets.labels)
+        targets = task.targets(rows, here.sets.scheme)
         balanced = name == "train" and here.recipe.class_weights == "balanced"
-        weights = balanced_weights(ids, len(here.sets.labels)) if balanced else np.ones(len(ids), np.float32)
-        sides.append(Examples(encoded, ids, weights))
+        weights = task.balance(targets, here.sets.scheme) if balanced else np.ones(len(rows), np.float32)
+        sides.append(Examples(rows, encoded, targets, weights))
     for warning in audit_lengths(np.concatenate([side.encoded.uncut for side in sides]), here.recipe.max_length):
         here.report(f"Warning: {warning}")
     return sides
@@ -182,12 +182,12 @@ def since(started: float) -> float:
     return round(time.monotonic() - started, 2)
 
 
-def _report_sets(sets: Sets, task: Task, report: Say) -> None:
+def _report_sets(sets: Sets, report: Say) -> None:
     for note in sets.notes:
         report(note)
     if sets.skipped:
         report(f"Skipped {len(sets.skipped)} bad rows; skipped.jsonl in the run folder lists them.")
-    report(f"Training on {len(sets.train)} rows ({describe_classes(sets.train, task.label_column)}).")
+    report(f"Training on {len(sets.train)} rows ({sets.task.describe(sets.train)}).")
     for warning in sets.warnings:
         report(f"Warning: {warning}")
 

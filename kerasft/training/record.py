@@ -19,12 +19,13 @@ PROOF_ROWS = 64
 _PACKAGES = ("kerasft", "tensorflow", "tensorflow-text", "keras", "keras-nlp", "numpy")
 
 
-def describe_run(task: Task, sets: Sets, replicas: int) -> dict[str, Any]:
-    """`run.json`: labels, data fingerprints, what was said of the data, versions."""
+def describe_run(sets: Sets, replicas: int) -> dict[str, Any]:
+    """`run.json`: scheme, data fingerprints, what was said of the data, versions."""
     rows = {"train": sets.train, "eval": sets.held_out, "test": sets.test}
     return {
-        "task": task.name,
-        "labels": list(sets.labels),
+        "task": sets.task.name,
+        "text_columns": list(sets.task.text_columns),
+        "scheme": sets.scheme.as_json(),
         "data": {
             name: {"rows": len(part), "sha256": part.fingerprint()} for name, part in rows.items() if part is not None
         },

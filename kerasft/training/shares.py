@@ -47,13 +47,13 @@ def share(rows: np.ndarray, weights: np.ndarray, replica: int, replicas: int, ac
 
 
 def training_element(
-    batch_of: Callable[[np.ndarray], Inputs], labels: np.ndarray, part: Share, accumulate: int
+    batch_of: Callable[[np.ndarray], Inputs], targets: np.ndarray, part: Share, accumulate: int
 ) -> tuple[Inputs, np.ndarray, np.ndarray]:
-    """The arrays of a share: inputs, labels, weights, each with a leading axis of micro-batches.
+    """The arrays of a share: inputs, targets, weights, each with a leading axis of micro-batches.
 
     Args:
         batch_of: row numbers -> inputs [B, T, …].
-        labels: [N, …] of all rows.
+        targets: [N, …] of all rows.
         part: the share.
         accumulate: its micro-batches.
     """
@@ -62,7 +62,7 @@ def training_element(
         return array.reshape(accumulate, -1, *array.shape[1:])
 
     inputs = {name: cut(array) for name, array in batch_of(part.rows).items()}
-    return inputs, cut(labels[part.rows]), cut(part.weights)
+    return inputs, cut(targets[part.rows]), cut(part.weights)
 
 
 def pieces(rows: int, length: int, replicas: int, accumulate: int, at_once: int) -> int:

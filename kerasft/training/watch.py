@@ -33,7 +33,7 @@ def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, h
     """
     import keras
 
-    task, labels = job.task, job.labels
+    task, scheme = job.task, job.scheme
     with _averages(trainable):
         logits = predict_logits(
             trainable,
@@ -41,9 +41,8 @@ def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, h
             held_out.encoded.lengths,
             job.recipe.learning.batch_size,
         )
-        eval_loss = float(keras.ops.mean(task.loss(0.0)(held_out.labels, logits)))
-        truth = [labels[number] for number in held_out.labels]
-        figure = float(task.measure(truth, answers(task, logits, labels), labels)[task.headline])
+        eval_loss = float(keras.ops.mean(task.loss(0.0)(held_out.targets, logits)))
+        figure = float(task.measure(held_out.rows, answers(task, logits, scheme), scheme)[task.headline])
         # Workers that rounded differently must not part ways.
         figure, eval_loss = agreed(job.strategy, job.chief, [figure, eval_loss])
         check_finite(eval_loss, "held-out loss", f"after epoch {state.epoch + 1}", state.phase)

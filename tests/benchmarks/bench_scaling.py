@@ -35,23 +35,10 @@ CASES = {
 
 def make_toy(folder: Path) -> tuple[Path, Path]:
     """A backbone without dropout and rows for it; every case starts from these same files."""
-    import keras
-    import keras_nlp
+    from tests.run_results import write_bert
+    from tests.toy import toy_rows, write_csv
 
-    from tests.toy import VOCABULARY, toy_rows, write_csv
-
-    backbone = folder / "bert"
-    keras.utils.set_random_seed(1)
-    keras_nlp.models.BertBackbone(
-        vocabulary_size=len(VOCABULARY),
-        num_layers=4,
-        num_heads=2,
-        hidden_dim=16,
-        intermediate_dim=32,
-        max_sequence_length=64,
-        dropout=0.0,
-    ).save_to_preset(str(backbone))
-    keras_nlp.models.BertTokenizer(vocabulary=VOCABULARY, lowercase=True).save_to_preset(str(backbone))
+    backbone = write_bert(folder / "bert", blocks=4, dropout=0.0, positions=64)
     return backbone, write_csv(folder / "toy.csv", toy_rows(120))
 
 

@@ -53,7 +53,7 @@ MISTAKES = {
     "bad value": (["fit", "--task", "sentiment", "--set", "epochs=many"], "epochs"),
     "no such recipe": (["fit", "--task", "sentiment", "--recipe", "nowhere.yaml"], "nowhere.yaml"),
     "no such data": (["fit", "--task", "sentiment", "--data", "nowhere.csv"], "nowhere.csv"),
-    "no starter data": (["fit", "--task", "text-classification"], "--data"),
+    "no such task module": (["fit", "--task", "no_module:TASK"], "no_module cannot be imported"),
     "nothing to resume": (["fit", "--resume", "nowhere"], "nothing to resume"),
     "resume of no run": (["fit", "--resume", "."], "is not a run of kerasft"),
     "no such run": (["evaluate", "nowhere", "--data", "x.csv"], "nowhere"),
@@ -158,7 +158,7 @@ def test_predict_takes_any_text(capsys, toy_export):
     assert status == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["text"] for row in rows] == ["a lovely film", "", "🙂\u200dé\x01"]
-    assert all(set(row) == {"text", "label", "score", "probabilities"} for row in rows)
+    assert all(set(row) == {"text", "label", "score", "probabilities", "truncated"} for row in rows)
 
 
 def test_tokens_are_printed_as_json(capsys, toy_backbone):
@@ -168,6 +168,22 @@ def test_tokens_are_printed_as_json(capsys, toy_backbone):
     assert row["pieces"] == ["good", "[", "m", "##a", "##s", "##k", "]", "!"]
     assert row["offsets"] == [[0, 4], [5, 6], [6, 7], [7, 8], [8, 9], [9, 10], [10, 11], [11, 12]]
     assert len(row["ids"]) == 8
+
+
+def test_a_task_is_shown_with_a_request_and_its_answer(capsys):
+    status, out, _ = run(capsys, "tasks", "ranking", "--json")
+    assert status == 0
+    contract = json.loads(out)
+    assert contract["columns"] == ["query", "document", "relevance"]
+    assert contract["request"]["instances"][0].keys() == {"query", "document"}
+    assert contract["response"]["predictions"][0].keys() == {"score", "truncated"}
+    assert contract["signatures"] == ["serving_default", "regress"]
+    status, out, _ = run(capsys, "tasks", "regression")
+    assert status == 0
+    assert "text_pair (optional)" in out
+    status, _, err = run(capsys, "tasks", "rankin")
+    assert status == 2
+    assert 'Did you mean "ranking"' in err
 
 
 def test_tasks_are_listed(capsys):

@@ -27,7 +27,7 @@ def everything_below(folder: Path) -> list[str]:
 def test_an_export_says_what_it_is(toy_export, toy_run):
     proof = json.loads((toy_export / PROOF).read_text())
     assert proof["task"] == "sentiment"
-    assert proof["labels"] == ["negative", "positive"]
+    assert proof["scheme"] == {"labels": ["negative", "positive"], "numbers": {}}
     assert proof["metrics"] == toy_run.metrics["metrics"]
     assert proof["data"]["train"]["rows"] + proof["data"]["eval"]["rows"] == 120
     assert proof["proof"]["xla"] is False

@@ -1,79 +1,101 @@
-"""Every task keeps the contract: its example goes from a row to an answer of the C++ loader."""
+"""Every task keeps the contract with every family: from its starter data to an answer of the C++ loader."""
+
+import json
 
 import numpy as np
 import pytest
 
 import kerasft
-from kerasft.data.prepare import starter_file
-from kerasft.data.read import read_rows
+from kerasft.answering import answer_all, open_answerer
+from kerasft.data.prepare import read_for, starter_file
+from kerasft.export.hostile import HOSTILE_TEXTS
 from kerasft.export.session import Session
 from kerasft.tasks import TASKS, find_task
-from kerasft.tasks.task import order_labels
-from tests.toy import LETTERS
+from kerasft.tasks.text_classification import order_labels
+from tests.toy_gpt2 import write_backbone
+
+ROWS = 240
 
 
-def example_rows(task, count=24):
-    """The task's example and a second label, told apart by a letter."""
-    other = "other" if task.example[task.label_column] != "other" else "another"
-    rows = []
-    for number in range(count):
-        row = dict(task.example)
-        letter = LETTERS[number % 20]
-        for column in task.text_columns:
-            row[column] = f"{row[column]} {letter} {number}"
-        if number % 2:
-            row[task.label_column] = other
-        rows.append(row)
-    return rows
+@pytest.fixture(scope="session")
+def families(toy_backbone, tmp_path_factory):
+    """A toy backbone of each family."""
+    return {"bert": toy_backbone, "gpt2": write_backbone(tmp_path_factory.mktemp("toy") / "gpt2")}
 
 
+def starter_rows(task) -> list[dict[str, str]]:
+    """The first starter rows, with a task's optional columns where the data has them."""
+    rows = read_for(task, starter_file(task)).rows
+    columns = {name: rows.column(name)[:ROWS] for name in rows.table.column_names}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
 @pytest.mark.parametrize("name", TASKS)
-def test_from_rows_to_served_answers(name, toy_backbone, tmp_path):
-    task = TASKS[name]
-    rows = example_rows(task)
+def test_from_rows_to_served_answers(name, family, families, tmp_path):
+    task, rows = TASKS[name], starter_rows(TASKS[name])
     run = kerasft.fit(
         task=name,
         data=rows,
-        eval_data=rows[:8],
-        backbone=str(toy_backbone),
+        backbone=str(families[family]),
         output=tmp_path / "run",
-        phases=[{"unfrozen": "head", "epochs": 1, "learning_rate": 1e-3}],
+        phases=[{"unfrozen": 1, "epochs": 1, "learning_rate": 1e-3}],
         precision="float32",
+        max_length=24,
         report=lambda line: None,
     )
-    assert set(run.labels) == {row[task.label_column] for row in rows}
     assert task.headline in run.metrics["metrics"]
     exported = run.export(export_dir=tmp_path / "saved_models")
-    texts = {column: [row[column] for row in rows[:5]] for column in task.text_columns}
+
+    names = run.task.text_columns
+    texts = {column: [row[column].encode() for row in rows[:200]] for column in names}
+    for shift, column in enumerate(names):
+        strange = [text for _, text in HOSTILE_TEXTS]
+        texts[column] += strange[shift:] + strange[:shift]
+    asked = [dict(zip(names, row, strict=True)) for row in zip(*texts.values(), strict=True)]
+    surrogates = [{column: text.decode("utf-8", "surrogateescape") for column, text in row.items()} for row in asked]
     with Session(exported) as session:
-        served = session.run("serving_default", {column: [t.encode() for t in texts[column]] for column in texts})
-        assert set(session.signatures["serving_default"].inputs) == set(task.text_columns)
-    for row, answer in enumerate(kerasft.predict(run, [{c: texts[c][row] for c in texts} for row in range(5)])):
-        for key, value in served.items():
-            got = value[row].decode() if isinstance(value[row], bytes) else value[row]
-            if isinstance(got, str):
-                assert answer[key] == got
-            else:
-                np.testing.assert_allclose(answer[key], got, atol=1e-5)
+        served = session.run("serving_default", texts)
+        assert set(session.signatures["serving_default"].inputs) == set(names)
+        assert set(session.signatures) == {"serving_default", *task.apis}
+    assert set(served) == set(task.answer)
+    answers = answer_all(open_answerer(run), {column: [row[column] for row in surrogates] for column in names})
+    for key, value in served.items():
+        assert len(value) == len(asked)
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(answers[key], value, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(answers[key], value)
+    assert served["truncated"].any()
+    assert not served["truncated"].all()
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_example_has_the_tasks_columns(name):
+def test_the_example_and_the_answer_are_of_the_tasks_kind(name):
     task = TASKS[name]
-    assert set(task.example) == {*task.text_columns, task.label_column}
+    required = {*task.text_columns, task.label_column} - set(task.optional_columns)
+    assert required <= set(task.example) <= required | set(task.optional_columns)
+    assert task.headline
+    json.dumps([dict(task.example), dict(task.answer)])
+    # The example can be read as the task's data is.
+    rows = read_for(task, [dict(task.example)]).rows
+    assert len(rows) == 1
 
 
 @pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.starter])
 def test_the_starter_data_is_sound(name):
     task = TASKS[name]
-    rows = read_rows(
-        starter_file(task), text_columns=task.text_columns, label_column=task.label_column, task_name=name
-    ).rows
-    labels = rows.column(task.label_column)
-    assert len(rows) >= 400
-    assert len(set(rows.column("text"))) == len(rows)
-    counts = [labels.count(label) for label in task.labels]
-    assert sum(counts) == len(rows)
+    rows = read_for(task, starter_file(task)).rows
+    there = [rows.column(column) for column in task.text_columns if column in rows.table.column_names]
+    texts = list(zip(*there, strict=True))
+    assert len(rows) >= 100
+    assert len(set(texts)) == len(rows)
+
+
+def test_the_starter_reviews_are_balanced():
+    labels = read_for(TASKS["sentiment"], starter_file(TASKS["sentiment"])).rows.column("label")
+    counts = [labels.count(label) for label in ("negative", "positive")]
+    assert sum(counts) == len(labels) >= 400
     assert min(counts) / max(counts) > 0.95
 
 
@@ -86,3 +108,49 @@ def test_a_tasks_own_order_of_labels_holds_only_for_just_those_labels():
 def test_an_unknown_task_has_a_nearest_name():
     with pytest.raises(kerasft.KerasftError, match='Did you mean "sentiment"'):
         find_task("sentimant")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("no_such_module:TASK", "no_such_module cannot be imported"),
+        ("kerasft.tasks.sentiment:TASC", "has no TASC"),
+        ("kerasft.tasks.sentiment:", "has no name after the colon"),
+        ("kerasft.tasks:TASKS", "is a dict: expected"),
+    ],
+)
+def test_a_task_of_ones_own_that_is_none(path, message):
+    with pytest.raises(kerasft.KerasftError, match=message):
+        find_task(path)
+
+
+def test_a_task_of_ones_own(toy_backbone, tmp_path, monkeypatch):
+    module = """
+import dataclasses
+from kerasft.tasks import text_classification
+
+TASK = dataclasses.replace(text_classification.TASK, name="urgency", text_columns=("subject",), starter=None)
+"""
+    (tmp_path / "my_tasks.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(kerasft.KerasftError, match="'urgency' has no starter data.*'subject', 'label'"):
+        kerasft.fit(task="my_tasks:TASK")
+    rows = [{"subject": f"text {number}", "label": "ab"[number % 2]} for number in range(60)]
+    run = kerasft.fit(
+        task="my_tasks:TASK",
+        data=rows,
+        backbone=str(toy_backbone),
+        output=tmp_path / "run",
+        phases=[{"unfrozen": "head", "epochs": 1, "learning_rate": 1e-3}],
+        precision="float32",
+        report=lambda line: None,
+    )
+    exported = run.export(export_dir=tmp_path / "saved_models")
+    assert exported.parent.name == "urgency"
+    assert kerasft.predict(exported, ["text 3"])[0].keys() == {
+        "subject",
+        "label",
+        "score",
+        "probabilities",
+        "truncated",
+    }

@@ -16,8 +16,10 @@ def parts(blocks=6, **settings):
     return [phase.unfrozen for phase in plan(recipe(**settings), blocks)]
 
 
-def test_the_gradual_plan_goes_from_the_head_to_every_block():
-    assert parts(blocks=12) == ["head", 12]
+def test_the_gradual_plan_goes_from_the_head_to_all_but_the_lowest_sixth():
+    assert parts(blocks=12) == ["head", 10]
+    assert parts(blocks=6) == ["head", 5]
+    assert parts(blocks=4) == ["head", 4]
 
 
 @pytest.mark.parametrize(
