@@ -133,7 +133,7 @@ TASK = dataclasses.replace(text_classification.TASK, name="urgency", text_column
 """
     (tmp_path / "my_tasks.py").write_text(module)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(kerasft.KerasftError, match="'urgency' has no starter data.*'subject', 'label'"):
+    with pytest.raises(kerasft.KerasftError, match=r"'urgency' has no starter data.*'subject', 'label'"):
         kerasft.fit(task="my_tasks:TASK")
     rows = [{"subject": f"text {number}", "label": "ab"[number % 2]} for number in range(60)]
     run = kerasft.fit(
