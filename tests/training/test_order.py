@@ -1,5 +1,6 @@
 """What a call of `fit` asks for: checked before TensorFlow starts and before anything is written."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import yaml
 
 from kerasft.data.prepare import prepare_sets
 from kerasft.errors import KerasftError
-from kerasft.tasks import find_task
+from kerasft.tasks import TASKS, find_task
 from kerasft.training.order import new_order, resumed_order
 from kerasft.training.recipe import make_recipe, recipe_yaml
 from tests.toy import toy_rows, write_csv
@@ -51,10 +52,11 @@ def test_the_next_free_run_folder_is_taken(tmp_path, monkeypatch):
     assert new().folder == Path("runs/sentiment-8")
 
 
-def test_without_data_the_starter_data_are_taken_where_there_are_some():
+def test_without_data_the_starter_data_are_taken_where_there_are_some(monkeypatch):
     assert new().sources["data"].is_file()
-    with pytest.raises(KerasftError, match=r"no starter data\. Pass --data with columns 'text', 'label'"):
-        new(task="text-classification")
+    monkeypatch.setitem(TASKS, "bare", dataclasses.replace(TASKS["regression"], name="bare", starter=None))
+    with pytest.raises(KerasftError, match=r"no starter data\. Pass --data with columns 'text', 'score'"):
+        new(task="bare")
 
 
 def test_an_unknown_backbone_is_told_before_anything_else():
