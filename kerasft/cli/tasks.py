@@ -62,5 +62,5 @@ def _show(task, as_json: bool) -> None:
     print(f"starter data    {task.starter or 'none'}")
     print(f"watched figure  {task.headline} of the held-out rows")
     print(f"signatures      {', '.join(contract['signatures'])}\n")
-    print(f"A request over REST, POST /v1/models/{task.name}:predict\n{json.dumps(contract['request'], indent=2)}")
-    print(f"\nAn answer (figures as an example)\n{json.dumps(contract['response'], indent=2)}")
+    print(f"A request over REST, POST /v1/models/{task.name}:predict\n{json.dumps(contract['request'])}")
+    print(f"\nAn answer (figures as an example)\n{json.dumps(contract['response'])}")
