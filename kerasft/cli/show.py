@@ -1,33 +1,45 @@
 """How figures look on a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+_LONGEST = 24  # characters of a label
+_FEW = 8  # labels, above which who was taken for whom does not fit a line
 
 
 def show_figures(figures: Mapping[str, Any], what: str) -> None:
-    """Prints a task's figures: the numbers in one line each, then the classes and who was taken for whom.
+    """Prints a task's figures: the numbers in one line each, then a table of the labels, and who was taken for whom.
 
     Args:
         figures: as `Task.measure` gives them.
         what: the rows they were measured on.
     """
-    print(f"\nOn {figures['rows']} {what}:")
+    print(f"\nOn {figures['rows']:,} {what}:")
+    width = max(18, *(len(name) for name, value in figures.items() if isinstance(value, int | float)))
     for name, value in figures.items():
         if isinstance(value, float):
             interval = figures.get(f"{name}_95")
             between = f"   95 % interval {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
-            print(f"  {name:<18} {value:.4f}{between}")
-    if "per_class" in figures:
-        _show_classes(figures["per_class"], figures["confusion_matrix"])
+            print(f"  {name:<{width}} {value:.4f}{between}")
+        elif isinstance(value, int) and name != "rows":
+            print(f"  {name:<{width}} {value:,}")
+    for name, value in figures.items():
+        if name.startswith("per_") and value:
+            _show_labels(value, figures.get("confusion_matrix"))
     print()
 
 
-def _show_classes(classes: Mapping[str, Mapping[str, float]], matrix) -> None:
-    width = max(12, *(min(len(name), 24) for name in classes))
-    few = len(classes) <= 8
-    head = "".join(f"{name[:12]:>14}" for name in classes) if few else ""
-    print(f"\n  {'label':<{width}} precision  recall     f1   rows{'   taken for:' + head if few else ''}")
-    for (name, row), counts in zip(classes.items(), matrix, strict=True):
-        taken = f"{'':13}" + "".join(f"{count:>14}" for count in counts) if few else ""
-        rates = f"{row['precision']:.4f}  {row['recall']:.4f} {row['f1']:.4f} {row['rows']:>6}"
-        print(f"  {name[:width]:<{width}}    {rates}{taken}")
+def _show_labels(labels: Mapping[str, Mapping[str, float]], matrix: Sequence[Sequence[int]] | None) -> None:
+    width = max(12, *(min(len(name), _LONGEST) for name in labels))
+    columns = {name: max(len(name), 6) + 2 for name in next(iter(labels.values()))}
+    few = matrix is not None and len(labels) <= _FEW
+    head = "".join(f"{name[:12]:>14}" for name in labels) if few else ""
+    titles = "".join(f"{name.replace('_', ' '):>{size}}" for name, size in columns.items())
+    print(f"\n  {'label':<{width}}{titles}{'   taken for:' + head if few else ''}")
+    for number, (name, row) in enumerate(labels.items()):
+        cells = "".join(
+            f"{value:>{columns[key]}.4f}" if isinstance(value, float) else f"{value:>{columns[key]},}"
+            for key, value in row.items()
+        )
+        taken = f"{'':13}" + "".join(f"{count:>14}" for count in matrix[number]) if few else ""
+        print(f"  {name[:width]:<{width}}{cells}{taken}")
