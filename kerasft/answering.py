@@ -193,7 +193,10 @@ def predict(target: Run | str | Path, data: Any, columns: Mapping[str, str] | No
     names = answerer.task.text_columns
     if isinstance(data, (list, tuple)) and all(isinstance(row, str) for row in data):
         if len(names) != 1:
-            raise KerasftError(f"Task '{answerer.task.name}' takes rows with {', '.join(names)}; found plain strings.")
+            raise KerasftError(
+                f"Task '{answerer.task.name}' takes rows with {', '.join(names)}; found plain strings. "
+                "Pass them as a file with these columns (--data), or as a list of mappings."
+            )
         texts = {names[0]: list(data)}
     else:
         rows = _read(answerer, data, columns or {}, labelled=False).rows

@@ -157,7 +157,10 @@ def keep_scheme(run: Run, scheme: Scheme) -> Run:
     """Writes a run's scheme anew, tuned after training; gives the run that has it."""
     record = {**run.record, "scheme": scheme.as_json()}
     write_json(run.folder / "run.json", record)
-    return replace(run, scheme=scheme, record=record)
+    tuned = replace(run, scheme=scheme, record=record)
+    # What was built already: a network is not loaded twice.
+    tuned.__dict__.update({name: run.__dict__[name] for name in ("task", "text", "network") if name in run.__dict__})
+    return tuned
 
 
 def load_run(folder: str | Path) -> Run:

@@ -14,7 +14,8 @@ def show_figures(figures: Mapping[str, Any], what: str) -> None:
         figures: as `Task.measure` gives them.
         what: the rows they were measured on.
     """
-    print(f"\nOn {figures['rows']:,} {what}:")
+    rows = figures.get("rows")
+    print(f"\nOn {'the' if rows is None else f'{rows:,}'} {what}:")
     width = max(18, *(len(name) for name, value in figures.items() if isinstance(value, int | float)))
     for name, value in figures.items():
         if isinstance(value, float):
@@ -24,7 +25,7 @@ def show_figures(figures: Mapping[str, Any], what: str) -> None:
         elif isinstance(value, int) and name != "rows":
             print(f"  {name:<{width}} {value:,}")
     for name, value in figures.items():
-        if name.startswith("per_") and value:
+        if name.startswith("per_") and isinstance(value, Mapping) and value:
             _show_labels(value, figures.get("confusion_matrix"))
     print()
 

@@ -122,7 +122,8 @@ def _check_declared(train: Rows, labels: Sequence[str], label_names: Sequence[st
                 f"{train.place(i)}: label '{shortened(label)}' is not among the declared labels."
                 f"{did_you_mean(label, label_names)} Mend the row or add the label to `labels`."
             )
-    absent = [label for label in label_names if label not in set(labels) | split_off]
+    known = set(labels) | split_off
+    absent = [label for label in label_names if label not in known]
     if absent:
         raise KerasftError(
             f"Declared in `labels` but in no training row: {_quoted(absent)}. Add {FEWEST_TEXTS} rows of each or more, "

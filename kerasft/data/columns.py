@@ -11,10 +11,12 @@ from kerasft.errors import KerasftError, did_you_mean
 
 # Other names for a task's column, in lower case with "_" for spaces and hyphens.
 # fmt: off
+# The first of two texts: no text of its own where the second stands beside it and the task takes one alone.
+FIRST_OF_TWO = frozenset(("sentence1", "sentence_1", "text1", "text_1", "text_a", "premise", "question1"))
 SYNONYMS: Mapping[str, frozenset[str]] = {
     "text": frozenset((
         "review", "sentence", "content", "comment", "body", "message", "tweet", "document", "utterance", "post",
-        "sentence1", "sentence_1", "text1", "text_1", "text_a", "premise", "question1",
+        *FIRST_OF_TWO,
         "sms", "texts", "review_text", "review_body", "review_content", "tweet_text", "comment_text",
         "message_text",
     )),
@@ -69,7 +71,8 @@ class Wanted:
         told: task column -> the file's column, from `--set text_column=review`.
         task_name: for messages.
         can_set: whether the user can pass `--set` here; else the mend is to rename the column.
-        optional_columns: those of `text_columns` that are taken where they are, and never missed or guessed.
+        optional_columns: those of `text_columns` that are taken where they are, and never missed or guessed from what
+            is left.
         cell: how the label column is read.
     """
 
@@ -92,7 +95,7 @@ class Wanted:
     @property
     def lists(self) -> frozenset[str]:
         """The columns that may hold lists."""
-        return frozenset({self.label_column} if self.cell.lists else ())
+        return frozenset({self.label_column} if self.cell.lists and self.label_column else ())
 
 
 Sample = Callable[[], Sequence[Sequence[str]]]
@@ -132,6 +135,8 @@ def resolve_columns(
             if column in found:
                 continue
             near = [i for i, name in enumerate(plain) if i not in found.values() and rule(name, column)]
+            if column == "text" and "text_pair" not in wanted.text_columns and SYNONYMS["text_pair"] & set(plain):
+                near = [i for i in near if plain[i] not in FIRST_OF_TWO]
             if column == wanted.label_column and len(near) == 1 and rule is _is_synonym and not wanted.cell.lists:
                 near = near if _are_short(sample()[near[0]]) else []
             if len(near) > 1 and not wanted.may_lack(column):

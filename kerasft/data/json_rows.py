@@ -106,7 +106,7 @@ def _first_rows(records: Iterator[Record], origin: Origin) -> tuple[list[str], l
             continue
         for key, value in record.items():
             values = columns.setdefault(str(key), [])
-            if len(values) < SAMPLE_ROWS and value not in (None, "") and isinstance(value, str | int | float):
+            if len(values) < SAMPLE_ROWS and isinstance(value, str | int | float) and value != "":
                 values.append(str(value))
     if count == 1 and columns and any(_holds_rows(value) for value in record.values()):
         raise KerasftError(

@@ -75,7 +75,6 @@ def prepare_sets(task: Task, recipe: Recipe, data: Any, eval_data: Any, test_dat
     Raises:
         KerasftError: any fault of the data, with file, row and the mend.
     """
-
     first = read_for(task, data, columns=recipe.columns, on_bad_row=on_bad_row)
     task = with_columns(task, first.rows.table.column_names)
     others = [source for source in (eval_data, test_data) if source is not None]

@@ -115,6 +115,10 @@ def _read(source: object, wanted: Wanted, skip: bool) -> Read:
             raise KerasftError(_fault_message(opened, faults))
         skipped += _skipped(opened, faults)
         parts.append(rows)
+    for column in wanted.optional_columns:
+        lacking = [each.name for each, part in zip(inputs, parts, strict=True) if column not in part.table.column_names]
+        if 0 < len(lacking) < len(parts):
+            notes.append(f"Column '{column}' is left out of all rows: {lacking[0]} has none.")
     rows = concatenate(_same_columns(parts, wanted))
     if not len(rows):
         first = f" The first: {skipped[0].place}: {skipped[0].reason}." if skipped else ""
@@ -140,7 +144,7 @@ def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) 
         if column == wanted.label_column:
             if wanted.cell.blank:
                 columns[column] = values = pc.fill_null(values, "")
-            good &= ~_unfit(parsed.number, values, wanted.cell, faults)
+            good &= ~_unfit(parsed.number, values, wanted.cell, faults, good)
             if wanted.cell.blank:
                 continue
         blank = _blank(values)
@@ -154,13 +158,15 @@ def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) 
     return rows, sorted(faults, key=lambda fault: fault.number)
 
 
-def _unfit(numbers: np.ndarray, values: pa.ChunkedArray, cell: Cell, faults: list[Fault]) -> np.ndarray:
-    """bool[rows]: the value is there, and is no answer of the task; adds the faults."""
+def _unfit(
+    numbers: np.ndarray, values: pa.ChunkedArray, cell: Cell, faults: list[Fault], good: np.ndarray
+) -> np.ndarray:
+    """bool[rows]: the value is there, and is no answer of the task; adds the faults of rows that had none."""
     unfit = np.zeros(len(values), dtype=bool)
     if cell.fault is None:
         return unfit
     for i, value in enumerate(values.to_pylist()):
-        reason = cell.fault(value) if value else None
+        reason = cell.fault(value) if value and good[i] else None
         if reason:
             unfit[i] = True
             faults.append(Fault(int(numbers[i]), reason, cell.mend))
@@ -179,7 +185,7 @@ def _blank_fault(number: int, column: str, value: str | None) -> Fault:
 
 
 def _same_columns(parts: Sequence[Rows], wanted: Wanted) -> Sequence[Rows]:
-    """The parts in one column order, without the optional label if some of them have none."""
+    """The parts in one column order, without the optional columns that some of them lack."""
     shared = [name for name in wanted.columns() if all(name in part.table.column_names for part in parts)]
     return [Rows(part.table.select(shared), part.origins, part.origin, part.number) for part in parts]
 

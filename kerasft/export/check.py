@@ -12,7 +12,7 @@ from kerasft.errors import KerasftError
 from kerasft.export.contracts import FAILED, NOTE, OK, judge
 from kerasft.export.hostile import HOSTILE_TEXTS
 from kerasft.export.messages import messages
-from kerasft.export.proof import Answer, Difference, ask, compare
+from kerasft.export.proof import Answer, Difference, ask, compare, sizes
 from kerasft.export.prover import unpack
 from kerasft.export.servable import Inspection, inspect
 from kerasft.export.session import Signature
@@ -175,7 +175,7 @@ def _answers_findings(check: str, whole: Answer, none: Answer, alone: Sequence[A
     for row, answer in enumerate(alone):
         try:
             expected = {alias: value[row : row + 1] for alias, value in whole.outputs.items()}
-            compare(expected, answer.outputs, TOLERANCE, padded=True, first_row=row)
+            compare(expected, answer.outputs, TOLERANCE, padded=True, first_row=row, sizes=sizes(whole.outputs))
         except (Difference, IndexError) as error:
             problems.append(f"{named[row]} alone and in a batch: {error}")
     for alias, value in whole.outputs.items():
@@ -231,7 +231,7 @@ def _stored_finding(answer: Answer, expected: Mapping[str, np.ndarray]) -> Findi
         for alias, value in expected.items()
     }
     try:
-        largest, _ = compare(typed, answer.outputs, TOLERANCE)
+        largest, _ = compare(typed, answer.outputs, TOLERANCE, sizes=sizes(typed))
     except Difference as error:
         return Finding(FAILED, check, str(error))
     rows = max(len(value) for value in expected.values())

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -124,8 +125,9 @@ def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5) -> dict:
     """Compares an export's answers with the expected ones, whatever the batch.
 
     Every case runs as one batch, with no row at all, and each of its first `ROWS_ALONE` rows by itself. Strings and
-    integers must be equal, floats within `tolerance`. One exception: a string per row may differ where the row's two
-    best values in a float output [B, C] are tied within `tolerance`; such rows are counted in the record.
+    integers must be equal, floats within `tolerance`, times the largest of their output where that is above 1. One
+    exception: a string per row may differ where the row's two best values in a float output [B, C] are tied within
+    `tolerance`; such rows are counted in the record.
 
     Args:
         folder: the version folder, not yet published.
@@ -162,7 +164,12 @@ def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5) -> dict:
             raise KerasftError(f"{what}: signature {case.signature} failed in the C++ runtime: {answer.error[:500]}")
         expected = {alias: value[piece] for alias, value in case.expected.items()}
         try:
-            difference, tied = compare(expected, answer.outputs, tolerance, padded=alone, first_row=piece.start or 0)
+            difference, tied = compare(
+                *(expected, answer.outputs, tolerance),
+                padded=alone,
+                first_row=piece.start or 0,
+                sizes=sizes(case.expected),
+            )
         except Difference as error:
             raise KerasftError(f"{what}: {error} Nothing is published.") from None
         largest, ties = max(largest, difference), ties + (0 if alone else tied)
@@ -179,19 +186,37 @@ class Difference(Exception):
     """Two answers differ; the message names output, row, expected and found."""
 
 
-def compare(expected: Mapping, found: Mapping, tolerance: float, padded=False, first_row=0) -> tuple[float, int]:
+def sizes(outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The largest size of each output of floats: what rounding is measured against."""
+    return {
+        alias: float(np.max(np.abs(value), initial=0.0, where=np.isfinite(value)))
+        for alias, value in outputs.items()
+        if value.dtype.kind == "f"
+    }
+
+
+def compare(
+    expected: Mapping,
+    found: Mapping,
+    tolerance: float,
+    padded=False,
+    first_row=0,
+    sizes: Mapping[str, float] = MappingProxyType({}),
+) -> tuple[float, int]:
     """Compares two answers, output by output.
 
     Args:
         expected: alias -> array.
         found: alias -> array; may hold more outputs.
-        tolerance: the largest absolute difference of two floats.
+        tolerance: the largest absolute difference of two floats of a size up to 1.
         padded: let `found` be narrower than `expected` where only padding (b"", 0, -1) is missing: a row alone is
             padded to its own length, not to the longest of its batch.
         first_row: the number of the first row, for the message.
+        sizes: of the outputs that may be larger than 1, such as numbers in the data's own units.
 
     Returns:
-        The largest difference of floats, and in how many rows a tie explains another string.
+        The largest difference of floats, as a share of its output's size where that is above 1; and in how many rows a
+        tie explains another string.
 
     Raises:
         Difference: the first one found.
@@ -215,6 +240,7 @@ def compare(expected: Mapping, found: Mapping, tolerance: float, padded=False, f
             with np.errstate(invalid="ignore"):
                 gap = np.abs(want.astype(np.complex128) - have.astype(np.complex128))
             same = (want == have) | (np.isnan(want) & np.isnan(have))
+            gap = gap / max(1.0, sizes.get(alias, 0.0))
             wrong = ~same & ~(gap <= tolerance)
             largest = max(largest, float(np.max(gap[~same & ~wrong], initial=0.0)))
         else:

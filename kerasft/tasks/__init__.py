@@ -1,6 +1,7 @@
 """The table of tasks. A new task is one file and one line here."""
 
 import importlib
+import sys
 
 from kerasft.errors import KerasftError, did_you_mean
 from kerasft.tasks import multi_label, ranking, regression, sentiment, spam, text_classification, text_pair, topic
@@ -39,10 +40,15 @@ def find_task(name: str) -> Task:
 
 def _imported(path: str) -> Task:
     module, _, attribute = path.partition(":")
+    if "" not in sys.path:
+        # The working folder, which a console script lacks.
+        sys.path.append("")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise KerasftError(f"Task '{path}': module {module} cannot be imported ({error}).") from None
+        imported = importlib.import_module(module)
+    except (ImportError, ValueError, TypeError) as error:
+        raise KerasftError(f"Task '{path}': module '{module}' cannot be imported ({error}).") from None
+    try:
+        found = getattr(imported, attribute)
     except AttributeError:
         raise KerasftError(f"Task '{path}': module {module} has no {attribute or 'name after the colon'}.") from None
     if not isinstance(found, Task):

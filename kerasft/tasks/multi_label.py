@@ -41,12 +41,19 @@ def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[st
         KerasftError: no labels, or one with too few texts to learn it.
     """
     rows = {name: _rows_by_label(part) for name, part in sets.items()}
-    found = sorted({label for counts in rows.values() for label in counts})
+    # A split may have left all rows of a small label on its other side; a label of another file is not taken as one.
+    files = {origin.name for origin in sets["train"].origins}
+    others = [part for part in sets.values() if not files & {origin.name for origin in part.origins}]
+    found = sorted(
+        {label for name, part in sets.items() if not any(part is other for other in others) for label in rows[name]}
+    )
     labels = tuple(recipe.labels or found)
     if not labels:
         raise KerasftError("No row has a label: expected names with ';' between them, or lists.")
     if unknown := [label for label in found if label not in labels]:
         raise KerasftError(f"Label '{unknown[0]}' is not in `labels`.{did_you_mean(unknown[0], labels)}")
+    for part in others:
+        targets(part, Scheme(labels))
     few = [label for label in labels if sum(counts[label] for counts in rows.values()) < FEWEST_TEXTS]
     if few:
         raise KerasftError(

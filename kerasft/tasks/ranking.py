@@ -6,6 +6,7 @@ import numpy as np
 
 from kerasft.data.audit import SMALL, audit_sets
 from kerasft.data.columns import Cell
+from kerasft.data.plain import shortened
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.evaluation.ranking import ranking_figures
@@ -19,7 +20,7 @@ def fault(value: str) -> str | None:
         fits = 0 <= float(value) < float("inf")
     except ValueError:
         fits = False
-    return None if fits else f"the relevance {value!r} is not a number of 0 or more"
+    return None if fits else f"the relevance {shortened(value)!r} is not a number of 0 or more"
 
 
 def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[str]]:

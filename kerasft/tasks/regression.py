@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasft.data.audit import SMALL, audit_sets
 from kerasft.data.columns import Cell
+from kerasft.data.plain import shortened
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.evaluation.regression import regression_figures
@@ -18,12 +19,13 @@ FEWEST_ROWS = 10
 
 def fault(value: str) -> str | None:
     """Why a value is not a score; None when it is one."""
-    return None if _is_number(value) else f"the score {value!r} is not a number"
+    return None if _is_number(value) else f"the score {shortened(value)!r} is not a number"
 
 
 def _is_number(value: str) -> bool:
     try:
-        return math.isfinite(float(value))
+        # Python's own way to write 1_500 is nobody's in a file.
+        return "_" not in value and math.isfinite(float(value))
     except ValueError:
         return False
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasft import run as runs
+from kerasft.tasks import find_task
 from kerasft.training.find_rate import Found, find_rate, plot, write_table
 from kerasft.training.order import new_order
 from kerasft.training.phases import frontier
@@ -41,7 +42,9 @@ def search_rate(
     """
     sources = {"data": data, "eval_data": eval_data, "test_data": None}
     order = new_order(task, backbone, recipe, seed, settings, output, sources, on_bad_row)
-    folder = order.folder if output else runs.next_folder(order.folder.parent, f"{order.recipe.task}-rates")
+    folder = (
+        order.folder if output else runs.next_folder(order.folder.parent, f"{find_task(order.recipe.task).name}-rates")
+    )
     with ready(order, report) as here:
         found = _search(here)
     folder.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ MISTAKES = {
     "bad value": (["fit", "--task", "sentiment", "--set", "epochs=many"], "epochs"),
     "no such recipe": (["fit", "--task", "sentiment", "--recipe", "nowhere.yaml"], "nowhere.yaml"),
     "no such data": (["fit", "--task", "sentiment", "--data", "nowhere.csv"], "nowhere.csv"),
-    "no such task module": (["fit", "--task", "no_module:TASK"], "no_module cannot be imported"),
+    "no such task module": (["fit", "--task", "no_module:TASK"], "'no_module' cannot be imported"),
     "nothing to resume": (["fit", "--resume", "nowhere"], "nothing to resume"),
     "resume of no run": (["fit", "--resume", "."], "is not a run of kerasft"),
     "no such run": (["evaluate", "nowhere", "--data", "x.csv"], "nowhere"),

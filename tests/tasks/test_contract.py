@@ -1,6 +1,7 @@
 """Every task keeps the contract with every family: from its starter data to an answer of the C++ loader."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -122,7 +123,9 @@ def test_an_unknown_task_has_a_nearest_name():
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("no_such_module:TASK", "no_such_module cannot be imported"),
+        ("no_such_module:TASK", "'no_such_module' cannot be imported"),
+        (":TASK", "'' cannot be imported"),
+        (".here:TASK", "'.here' cannot be imported"),
         ("kerasft.tasks.sentiment:TASC", "has no TASC"),
         ("kerasft.tasks.sentiment:", "has no name after the colon"),
         ("kerasft.tasks:TASKS", "is a dict: expected"),
@@ -131,6 +134,13 @@ def test_an_unknown_task_has_a_nearest_name():
 def test_a_task_of_ones_own_that_is_none(path, message):
     with pytest.raises(kerasft.KerasftError, match=message):
         find_task(path)
+
+
+def test_a_module_in_the_working_folder_is_found_by_a_console_script_too(tmp_path, monkeypatch):
+    (tmp_path / "here_tasks.py").write_text("from kerasft.tasks.spam import TASK\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in ("", ".", str(tmp_path))])
+    assert find_task("here_tasks:TASK").name == "spam"
 
 
 def test_a_task_of_ones_own(toy_backbone, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from kerasft.data.prepare import prepare_sets, read_for
 from kerasft.tasks.multi_label import TASK, names_of
 from kerasft.tasks.task import Scheme
 from kerasft.training.recipe import make_recipe
-from tests.toy import BAD, GOOD, OTHER
+from tests.toy import BAD, GOOD, OTHER, write_csv
 
 SCHEME = Scheme(("blue", "green", "red"), {"thresholds": [0.5, 0.2, 0.9]})
 
@@ -89,7 +89,8 @@ def test_lists_and_separated_names_are_the_same_labels(tmp_path):
     table = pa.table({"text": [text for text, _ in rows], "labels": [names for _, names in rows]})
     separated = [{"text": text, "labels": " ; ".join(names)} for text, names in rows]
     memory = [{"text": text, "labels": names} for text, names in rows]
-    for source in (path, table, separated, memory):
+    arrays = [{"text": text, "labels": np.array(names, object)} for text, names in rows]
+    for source in (path, table, separated, memory, arrays):
         values = read_for(TASK, source).rows.column("labels")
         assert [names_of(value) for value in values] == [frozenset(names) for _, names in rows]
 
@@ -98,6 +99,18 @@ def test_a_label_of_several_words_and_one_with_a_comma_stay_whole():
     assert names_of("late arrival; rude staff, twice;") == {"late arrival", "rude staff, twice"}
     assert names_of('["a;b", " c "]') == {"a;b", "c"}
     assert names_of("") == frozenset()
+
+
+def test_names_in_lists_are_plain_as_single_ones_are():
+    rows = read_for(TASK, [{"text": "a film", "labels": [1.0, True, "x"]}, {"text": "a plot", "labels": [2]}]).rows
+    assert [names_of(value) for value in rows.column("labels")] == [{"1", "true", "x"}, {"2"}]
+
+
+def test_a_label_of_another_file_that_training_has_not_is_told_with_its_row(tmp_path):
+    train, held_out = write_csv(tmp_path / "train.csv", tagged(60)), tmp_path / "dev.csv"
+    write_csv(held_out, [*tagged(10, seed=1), {"text": "a film", "labels": "praise;blaim"}])
+    with pytest.raises(kerasft.KerasftError, match=r'dev.csv row 11: label \'blaim\' is unknown.*"blame"'):
+        prepared(str(train), str(held_out))
 
 
 def test_a_missing_column_is_an_error_but_an_empty_value_is_an_answer():

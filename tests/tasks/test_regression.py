@@ -10,7 +10,7 @@ from kerasft.data.prepare import prepare_sets, read_for
 from kerasft.tasks.regression import TASK, targets
 from kerasft.tasks.task import Scheme
 from kerasft.training.recipe import make_recipe
-from tests.toy import BAD, GOOD, OTHER
+from tests.toy import BAD, GOOD, OTHER, write_csv
 
 NO_NUMBER = ["much", "", "4,5", "nan", "inf", "1e999", "five"]
 
@@ -46,6 +46,10 @@ def test_answers_are_in_the_datas_own_units(toy_backbone, tmp_path):
     assert answers[0]["value"] - answers[1]["value"] > 40
     assert all(80 < answer["value"] < 200 for answer in answers)
     assert run.task.text_columns == ("text",)
+    # Rounding is measured against numbers of this size: else no export of them could be proven.
+    exported = run.export(export_dir=tmp_path / "saved_models")
+    served = kerasft.predict(exported, ["lovely great joyful a"])
+    assert served[0]["value"] == pytest.approx(answers[0]["value"], rel=1e-5)
     # Judged by the same answers.
     again = run.evaluate(rated(60, seed=1))["metrics"]
     assert again["pearson"] == pytest.approx(figures["pearson"], abs=1e-4)
@@ -89,10 +93,27 @@ def test_a_second_text_is_an_input_where_the_data_has_one():
     rows = [{"sentence1": row["text"], "sentence2": "a film", "score": row["score"]} for row in rated(30)]
     sets = prepare_sets(TASK, make_recipe({"task": "regression"}), rows, rows[:5], None, "error")
     assert sets.task.text_columns == ("text", "text_pair")
-    one = prepare_sets(TASK, make_recipe({"task": "regression"}), rated(30), rows[:5], None, "error")
+    one = prepare_sets(TASK, make_recipe({"task": "regression"}), rated(30), rated(5), None, "error")
     assert one.task.text_columns == ("text",)
+    with pytest.raises(kerasft.KerasftError, match="needs a column 'text'"):
+        # Half of a pair is no text.
+        prepare_sets(TASK, make_recipe({"task": "regression"}), rated(30), rows[:5], None, "error")
     with pytest.raises(kerasft.KerasftError, match="needs a column 'text_pair'"):
         prepare_sets(TASK, make_recipe({"task": "regression"}), rows, rated(5), None, "error")
+
+
+def test_a_second_text_that_only_some_files_have_is_left_out_and_said(tmp_path):
+    one = write_csv(tmp_path / "one.csv", [{"text": "a film", "text_pair": "a plot", "score": 1}])
+    two = write_csv(tmp_path / "two.csv", [{"text": "a cast", "score": 2}])
+    read = read_for(TASK, [str(one), str(two)])
+    assert read.rows.table.column_names == ["text", "score"]
+    assert any("'text_pair' is left out of all rows: two.csv has none" in note for note in read.notes)
+
+
+def test_a_row_with_two_faults_is_one_bad_row():
+    read = read_for(TASK, [*rated(5), {"text": "", "score": "much"}], on_bad_row="skip")
+    assert len(read.skipped) == 1
+    assert any("1 of 6 rows are bad" in note for note in read.notes)
 
 
 def test_the_loss_is_the_squared_error_of_each_row():
