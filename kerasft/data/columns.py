@@ -135,8 +135,7 @@ def resolve_columns(
             if column in found:
                 continue
             near = [i for i, name in enumerate(plain) if i not in found.values() and rule(name, column)]
-            if column == "text" and "text_pair" not in wanted.text_columns and SYNONYMS["text_pair"] & set(plain):
-                near = [i for i in near if plain[i] not in FIRST_OF_TWO]
+            near = [i for i in near if i not in _halves(plain, column, wanted)]
             if column == wanted.label_column and len(near) == 1 and rule is _is_synonym and not wanted.cell.lists:
                 near = near if _are_short(sample()[near[0]]) else []
             if len(near) > 1 and not wanted.may_lack(column):
@@ -153,6 +152,12 @@ def resolve_columns(
         found[column] = position
         notes.append(f"{source}: column '{names[position]}' is taken as '{column}', the only one left for it.")
     return found, notes
+
+
+def _halves(plain: Sequence[str], column: str, wanted: Wanted) -> set[int]:
+    """The columns that are one half of a pair, for a task that takes one text: neither is the text."""
+    halves = {i for i, name in enumerate(plain) if name in FIRST_OF_TWO or name in SYNONYMS["text_pair"]}
+    return halves if column == "text" and "text_pair" not in wanted.text_columns and len(halves) > 1 else set()
 
 
 def _is_synonym(name: str, column: str) -> bool:
@@ -186,6 +191,7 @@ def _left_over(names, plain, column, found, wanted: Wanted, sample: Sample, sour
     free = [i for i in range(len(names)) if i not in found.values() and not _is_data(names[i])]
     if column in wanted.text_columns:
         free = [i for i in free if plain[i] not in SYNONYMS["label"] and plain[i] != "label"]
+        free = [i for i in free if i not in _halves(plain, column, wanted)]
         if len([other for other in missing if other in wanted.text_columns]) > 1:
             return None
     if not free:
