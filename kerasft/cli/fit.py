@@ -66,7 +66,7 @@ def fit(assignments, export_dir, name, no_export, find_lr, resume, keep_cache, o
     exported = None
     if not wanted["no_export"] and not run.metrics["seconds"]["export"]:
         try:
-            exported = run.export(export_dir=wanted["export_dir"] or "saved_models", name=wanted["name"])
+            exported = run.export(export_dir=_from_here(wanted["export_dir"] or "saved_models"), name=wanted["name"])
         except KeyboardInterrupt:
             print(f"Nothing is published. To publish it: kerasft fit --resume {run.folder}", file=sys.stderr)
             raise
@@ -74,3 +74,9 @@ def fit(assignments, export_dir, name, no_export, find_lr, resume, keep_cache, o
     if exported:
         print(f"SavedModel: {exported}")
     print(f"Total: {run.metrics['seconds']['total']:.0f} s")
+
+
+def _from_here(folder: str) -> Path:
+    """A path as a person in this folder would write it."""
+    path, here = Path(folder), Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
