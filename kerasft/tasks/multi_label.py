@@ -13,6 +13,7 @@ from kerasft.errors import KerasftError, did_you_mean
 from kerasft.evaluation.multi_label import best_thresholds, multi_label_figures
 from kerasft.heads import pooled_head
 from kerasft.tasks.task import Scheme, Task
+from kerasft.tasks.text_classification import scored_classes
 
 SEPARATOR = ";"
 
@@ -150,9 +151,7 @@ def classify(logits, scheme: Scheme):
     """
     import tensorflow as tf
 
-    probabilities = tf.sigmoid(tf.cast(logits, tf.float32))
-    rows = tf.shape(probabilities)[0]
-    return {"classes": tf.tile(tf.constant([list(scheme.labels)]), [rows, 1]), "scores": probabilities}
+    return scored_classes(tf.sigmoid(tf.cast(logits, tf.float32)), scheme)
 
 
 def tune(rows: Rows, answers: Mapping[str, np.ndarray], scheme: Scheme) -> Scheme:

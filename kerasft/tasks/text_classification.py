@@ -108,7 +108,13 @@ def classify(logits, scheme: Scheme):
     """
     import tensorflow as tf
 
-    probabilities = tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)
+    return scored_classes(tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1), scheme)
+
+
+def scored_classes(probabilities, scheme: Scheme):
+    """The labels beside their probabilities float32[B, C], a row each, as TF Serving's Classify API wants them."""
+    import tensorflow as tf
+
     rows = tf.shape(probabilities)[0]
     return {"classes": tf.tile(tf.constant([list(scheme.labels)]), [rows, 1]), "scores": probabilities}
 

@@ -133,10 +133,10 @@ def _model_of(job: Job, line: Frontier, train: Examples) -> tuple[Any, Callable]
 def _dataset(job: Job, train: Examples, batch_of: Callable, batches: Sequence[np.ndarray]):
     """The batches of (the rest of) an epoch, as each replica gets them."""
     recipe, count, lengths = job.recipe, job.strategy.num_replicas_in_sync, train.encoded.lengths
-    at_once = tokens_at_once()
+    at_once, longest = tokens_at_once(), int(lengths.max())
 
     def inputs_of(rows):
-        return evened(batch_of(train, rows), int(lengths.max()), _XLA_STEP if job.xla else LENGTH_STEP)
+        return evened(batch_of(train, rows), longest, _XLA_STEP if job.xla else LENGTH_STEP)
 
     def elements(replicas):
         # Endless: `fit` takes as many steps as it is told, and TensorFlow reads ahead.
