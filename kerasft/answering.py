@@ -59,15 +59,14 @@ def open_answerer(target: Run | str | Path) -> Answerer:
 def _run_answerer(run: Run) -> Answerer:
     import tensorflow as tf
 
-    from kerasft.export.saved_model import logits_function
+    from kerasft.export.saved_model import answer_function
 
-    logits = logits_function(run.task, run.text, run.network, run.recipe.max_length)
+    answers = answer_function(run.task, run.text, run.network, run.recipe.max_length)
     column = {name: tf.TensorSpec([None], tf.string) for name in run.task.text_columns}
 
     @tf.function(input_signature=[column])
     def graph(texts):
-        found, more = logits(texts)
-        return {**run.task.respond(found, run.scheme), **more}
+        return answers(texts, run.scheme, run.task.respond)
 
     def answer(texts):
         outputs = graph({name: tf.constant(list(values), tf.string) for name, values in texts.items()})
@@ -106,6 +105,8 @@ def answer_all(answerer: Answerer, columns: Mapping[str, Sequence[str]]) -> dict
     Returns:
         Output name -> array[N, …], in the order of the rows; where batches differ in width, filled up as the task does.
     """
+    from kerasft.training.answers import joined
+
     first = next(iter(columns.values()))
     order = np.argsort([sum(map(len, texts)) for texts in zip(*columns.values(), strict=True)], kind="stable")
     parts = []
@@ -118,22 +119,7 @@ def answer_all(answerer: Answerer, columns: Mapping[str, Sequence[str]]) -> dict
         }
         parts.append(answerer.answer(texts))
     back = np.argsort(order)
-    return {name: _joined([part[name] for part in parts])[back] for name in parts[0]}
-
-
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Batches end to end; the narrower ones are filled up with "" or 0."""
-    shape = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
-    fill = b"" if parts[0].dtype == object else 0
-    filled = [
-        np.pad(
-            part,
-            [(0, 0), *((0, most - now) for most, now in zip(shape, part.shape[1:], strict=True))],
-            constant_values=fill,
-        )
-        for part in parts
-    ]
-    return np.concatenate(filled)
+    return {name: value[back] for name, value in joined(parts).items()}
 
 
 def _read(answerer: Answerer, data: Any, columns: Mapping[str, str], labelled: bool) -> Read:
@@ -172,7 +158,9 @@ def evaluate(target: Run | str | Path, data: Any, columns: Mapping[str, str] | N
     answerer = open_answerer(target)
     rows = _read(answerer, data, columns or {}, labelled=True).rows
     # Looks at every label before an hour goes into the answers.
-    answerer.task.targets(rows, answerer.scheme)
+    task = answerer.task
+    if task.check or task.overlap is None:
+        (task.check or task.targets)(rows, answerer.scheme)
     answers = answer_all(answerer, {name: rows.column(name) for name in answerer.task.text_columns})
     return {"task": answerer.task.name, "metrics": answerer.task.measure(rows, answers, answerer.scheme)}
 

@@ -26,6 +26,57 @@ def pooled_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: 
     return keras.Model({"hidden": hidden, "padding_mask": mask}, logits, name="head")
 
 
+def token_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: float = 0.1):
+    """A linear layer on each token.
+
+    Args:
+        hidden_size: H of the backbone.
+        outputs: C, the number of logits for each token.
+        pooling: not used; heads take the same arguments.
+        dropout: share of the hidden states dropped in training.
+
+    Returns:
+        A `keras.Model` from hidden float[B, T, H] and padding mask int32[B, T] to logits float32[B, T, C].
+    """
+    import keras
+    from keras import ops
+
+    hidden = keras.Input((None, hidden_size), name="hidden")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    dropped = keras.layers.Dropout(dropout, name="head_dropout")(hidden)
+    logits = keras.layers.Dense(
+        outputs, kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02), dtype="float32", name="logits"
+    )(ops.cast(dropped, "float32"))
+    return keras.Model({"hidden": hidden, "padding_mask": mask}, logits, name="head")
+
+
+def span_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: float = 0.1):
+    """Scores of each token, and in front of them those of the text as a whole, for "nowhere".
+
+    Args:
+        hidden_size: H of the backbone.
+        outputs: C, the number of scores for each token; 2 for the first and the last token of a span.
+        pooling: of the text as a whole, as for `pooled_head`.
+        dropout: share of the hidden states dropped in training.
+
+    Returns:
+        A `keras.Model` from hidden float[B, T, H] and padding mask int32[B, T] to logits float32[B, 1 + T, C]; those of
+        filling are far below all others.
+    """
+    import keras
+    from keras import ops
+
+    hidden = keras.Input((None, hidden_size), name="hidden")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    nowhere = ops.expand_dims(_pool(hidden, mask, pooling), 1)
+    dropped = keras.layers.Dropout(dropout, name="head_dropout")(ops.concatenate([nowhere, hidden], axis=1))
+    logits = keras.layers.Dense(
+        outputs, kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02), dtype="float32", name="logits"
+    )(ops.cast(dropped, "float32"))
+    kept = ops.pad(ops.cast(mask, "float32"), [[0, 0], [1, 0]], constant_values=1.0)
+    return keras.Model({"hidden": hidden, "padding_mask": mask}, logits - 1e9 * (1.0 - kept)[..., None], name="head")
+
+
 def _pool(hidden, mask, pooling: str):
     from keras import ops
 

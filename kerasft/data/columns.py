@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kerasft.data.opened import Native
 from kerasft.data.plain import quoted
 from kerasft.errors import KerasftError, did_you_mean
 
@@ -47,13 +48,13 @@ class Cell:
     Attributes:
         blank: an empty value is an answer too.
         lists: a list (of a JSON or Parquet file) is an answer; it is handed on as JSON text.
-        fault: (the value, without white space around it) -> what is wrong with it, or None.
+        fault: (the value, without white space around it; the row's texts, by column) -> what is wrong with it, or None.
         mend: what the user does about that, one sentence.
     """
 
     blank: bool = False
     lists: bool = False
-    fault: Callable[[str], str | None] | None = None
+    fault: Callable[[str, Mapping[str, str]], str | None] | None = None
     mend: str = ""
 
 
@@ -74,6 +75,7 @@ class Wanted:
         optional_columns: those of `text_columns` that are taken where they are, and never missed or guessed from what
             is left.
         cell: how the label column is read.
+        native: the task's own formats.
     """
 
     text_columns: tuple[str, ...]
@@ -84,6 +86,7 @@ class Wanted:
     can_set: bool = True
     optional_columns: tuple[str, ...] = ()
     cell: Cell = PLAIN
+    native: Native | None = None
 
     def columns(self) -> tuple[str, ...]:
         return self.text_columns + ((self.label_column,) if self.label_column else ())

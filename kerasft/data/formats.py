@@ -13,8 +13,8 @@ import pyarrow as pa
 from kerasft.data.arrow_rows import MAGIC, open_parquet, open_table
 from kerasft.data.bytes_check import Content, check_magic, check_text
 from kerasft.data.delimited import open_delimited
-from kerasft.data.json_rows import open_json, open_mappings
-from kerasft.data.opened import Opened
+from kerasft.data.json_rows import open_json, open_mappings, open_native
+from kerasft.data.opened import Native, Opened
 from kerasft.errors import KerasftError
 
 FORMATS = {
@@ -28,20 +28,25 @@ FORMATS = {
 GZIP = b"\x1f\x8b"
 
 
-def file_format(path: str) -> str | None:
-    """`csv`, `tsv`, `json` or `parquet`, by the file's ending (one more `.gz` aside); None for an unknown ending."""
+def file_format(path: str, endings: tuple[str, ...] = ()) -> str | None:
+    """`csv`, `tsv`, `json` or `parquet`, by the file's ending (one more `.gz` aside), or `native` for one of `endings`;
+    None for an unknown ending.
+    """
+    if endings and path.lower().removesuffix(".gz").endswith(endings):
+        return "native"
     stem, ending = os.path.splitext(path.lower())
     packed = ending == ".gz"
     kind = FORMATS.get(os.path.splitext(stem)[1] if packed else ending)
     return None if packed and kind == "parquet" else kind
 
 
-def open_path(path: str, name: str, allow_bad_bytes: bool) -> Opened:
+def open_path(path: str, name: str, allow_bad_bytes: bool, native: Native | None = None) -> Opened:
     """Opens a file, a pipe, or standard input (`-`).
 
     Args:
         path: the file, or `-`.
         name: as messages call it.
+        native: the task's own formats.
         allow_bad_bytes: makes bytes that are not UTF-8 a fault of their row, not of the file.
 
     Raises:
@@ -53,11 +58,12 @@ def open_path(path: str, name: str, allow_bad_bytes: bool) -> Opened:
         raise KerasftError(f"Cannot read {name}: {error.strerror}.") from None
     if not len(content):
         raise KerasftError(f"{name} is empty (0 bytes): it needs a header line and rows.")
-    kind = None if is_stream else file_format(path)
+    kind = None if is_stream else file_format(path, native.endings if native else ())
     if kind is None and not is_stream:
         check_magic(bytes(content[:4096]), name)
+        endings = ", ".join([*FORMATS, *(native.endings if native else ())])
         raise KerasftError(
-            f"{name} has an unknown ending, expected {', '.join(FORMATS)} (all but .parquet also with .gz): rename it."
+            f"{name} has an unknown ending, expected {endings} (all but .parquet also with .gz): rename it."
         )
     if path.lower().endswith(".gz") or (is_stream and content[:2] == GZIP):
         content = _unpacked(content, name)
@@ -67,13 +73,15 @@ def open_path(path: str, name: str, allow_bad_bytes: bool) -> Opened:
         return open_parquet(content, name)
     check_text(content, name, allow_bad_bytes)
     if kind == "json":
-        return open_json(content, name)
+        return open_json(content, name, native)
+    if kind == "native":
+        return open_native(content, name, native)
     return open_delimited(content, name, "\t" if kind == "tsv" else None)
 
 
-def open_rows(rows: pa.Table | list, name: str) -> Opened:
+def open_rows(rows: pa.Table | list, name: str, native: Native | None = None) -> Opened:
     """Opens rows in memory: an Arrow table or a list of mappings."""
-    return open_table(rows, name) if isinstance(rows, pa.Table) else open_mappings(rows, name)
+    return open_table(rows, name) if isinstance(rows, pa.Table) else open_mappings(rows, name, native)
 
 
 def _content(path: str) -> tuple[Content, bool]:

@@ -7,13 +7,13 @@ the line. Python's parser reads 100,000 short rows in about half a second.
 import codecs
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from kerasft.data.bytes_check import Content
-from kerasft.data.opened import SAMPLE_ROWS, Fault, Opened, Parsed
+from kerasft.data.opened import SAMPLE_ROWS, Fault, Native, Opened, Parsed
 from kerasft.data.plain import is_list, json_list, plain_string, quoted
 from kerasft.data.rows import Origin
 from kerasft.errors import KerasftError
@@ -24,22 +24,48 @@ BATCH = 16384  # rows held as Python objects at a time
 Record = tuple[int, object]  # a row's number, and its object or the Fault that stands for it
 
 
-def open_json(content: Content, name: str) -> Opened:
+def open_json(content: Content, name: str, native: Native | None = None) -> Opened:
     """Opens JSON lines or a JSON array of objects (UTF-8, with or without a byte order mark).
+
+    Args:
+        content: the file.
+        name: as messages call it.
+        native: adapts the objects.
 
     Raises:
         KerasftError: there is no object in it, or an array that is not JSON.
     """
     start = len(codecs.BOM_UTF8) if content[:3] == codecs.BOM_UTF8 else 0
     if bytes(content[start : start + 4096]).lstrip()[:1] == b"[":
-        return open_mappings(_array(content, start, name), name)
-    return _open_records(lambda: _lines(content, start), Origin(name, "line"))
+        return open_mappings(_array(content, start, name), name, native)
+    if native and (whole := _whole_object(content, start)) is not None:
+        return open_mappings([whole], name, native)
+    return _open_records(_adapted(lambda: _lines(content, start), native), Origin(name, "line"), native is None)
 
 
-def open_mappings(mappings: Iterable[Mapping], name: str) -> Opened:
+def _whole_object(content: Content, start: int) -> object:
+    """The one object that a file is, over however many lines; None when it is not one."""
+    try:
+        return json.loads(bytes(content[start:]).decode())
+    except (ValueError, RecursionError):
+        return None
+
+
+def open_mappings(mappings: Iterable[Mapping], name: str, native: Native | None = None) -> Opened:
     """Opens rows that are Python mappings already."""
     mappings = list(mappings)
-    return _open_records(lambda: enumerate(mappings, 1), Origin(name))
+    return _open_records(_adapted(lambda: enumerate(mappings, 1), native), Origin(name), native is None)
+
+
+def open_native(content: Content, name: str, native: Native) -> Opened:
+    """Opens a file in a field's own format (UTF-8, with or without a byte order mark)."""
+    start = len(codecs.BOM_UTF8) if content[:3] == codecs.BOM_UTF8 else 0
+    text = bytes(content[start:]).decode(errors="replace")
+    return _open_records(_adapted(lambda: native.records(text), native), Origin(name, "line"))
+
+
+def _adapted(records: Callable[[], Iterator[Record]], native: Native | None) -> Callable[[], Iterator[Record]]:
+    return (lambda: native.adapt(records)) if native else records
 
 
 def _lines(content: Content, start: int) -> Iterator[Record]:
@@ -83,8 +109,9 @@ def _array(content: Content, start: int, name: str) -> list:
         ) from None
 
 
-def _open_records(records, origin: Origin) -> Opened:
-    names, samples = _first_rows(records(), origin)
+def _open_records(records, origin: Origin, flat: bool = False) -> Opened:
+    """Opens records; where a task takes `flat` ones alone, one object with others in it is told as what it is."""
+    names, samples = _first_rows(records(), origin, flat)
     return Opened(
         origin,
         names,
@@ -95,7 +122,7 @@ def _open_records(records, origin: Origin) -> Opened:
     )
 
 
-def _first_rows(records: Iterator[Record], origin: Origin) -> tuple[list[str], list[list[str]]]:
+def _first_rows(records: Iterator[Record], origin: Origin, flat: bool) -> tuple[list[str], list[list[str]]]:
     columns: dict[str, list[str]] = {}
     first_fault = None
     record, count = None, 0
@@ -108,7 +135,7 @@ def _first_rows(records: Iterator[Record], origin: Origin) -> tuple[list[str], l
             values = columns.setdefault(str(key), [])
             if len(values) < SAMPLE_ROWS and isinstance(value, str | int | float) and value != "":
                 values.append(str(value))
-    if count == 1 and columns and any(_holds_rows(value) for value in record.values()):
+    if flat and count == 1 and columns and any(_holds_rows(value) for value in record.values()):
         raise KerasftError(
             f"{origin.name} is one JSON object with {quoted(list(columns))}; expected a list of objects, "
             "or one object per line: write a row for each text."

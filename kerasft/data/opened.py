@@ -1,6 +1,6 @@
 """What each file format gives the reader: the column names, a sample, and the columns asked for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,21 @@ class Fault:
     number: int
     reason: str
     mend: str
+
+
+@dataclass(frozen=True)
+class Native:
+    """The ways in which a field writes a task's rows, beside one column for each of the task's.
+
+    Attributes:
+        endings: of files in the field's own format.
+        records: (the text of such a file) -> pairs of a line number, from 1, and a mapping or the line's `Fault`.
+        adapt: (() -> such pairs, from such a file or from JSON) -> pairs whose mappings have the task's columns.
+    """
+
+    endings: tuple[str, ...]
+    records: Callable[[str], Iterator[tuple[int, object]]]
+    adapt: Callable[[Callable[[], Iterator[tuple[int, object]]]], Iterator[tuple[int, object]]]
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,17 @@
-"""From rows to padded batches: tokenised once, kept without padding, padded only to the longest of the batch."""
+"""From tokens to padded batches: kept without padding, padded only to the longest of the batch."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from kerasft.backbones.view import TextFunctions
 from kerasft.data.batches import shuffled_batches, sorted_batches
 from kerasft.data.row_file import RowFile
 
 __all__ = [
     "Encoded",
-    "encode",
+    "Places",
+    "TokenTargets",
     "evened",
     "padded",
     "padding_mask",
@@ -25,26 +22,70 @@ __all__ = [
 
 # oneDNN keeps code and scratch space for every shape it has met: with T a multiple of 4 an SST run needs 100 MB less.
 LENGTH_STEP = 4
-_TOKENISE_ROWS = 512
 _MASK = "padding_mask"
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the places of windows lie in the texts, for tasks that answer with places.
+
+    Attributes:
+        row: int32[N], the row of data that each window shows a part of; a row's windows come one after the other.
+        char_starts: int32[sum of lengths], the character of its row's last text at which a place's token begins; -1
+            where the place holds a special token or another text's.
+        char_ends: int32[sum of lengths], the character after its end; -1 likewise.
+        truncated: bool[rows of data], whether a part of the row is in no window.
+    """
+
+    row: np.ndarray
+    char_starts: np.ndarray
+    char_ends: np.ndarray
+    truncated: np.ndarray
+
+
+@dataclass(frozen=True)
+class TokenTargets:
+    """A target for each place of N windows, laid end to end.
+
+    Attributes:
+        flat: int32[sum of lengths].
+        starts: int64[N + 1].
+        fill: the target of a place that has none.
+    """
+
+    flat: np.ndarray
+    starts: np.ndarray
+    fill: int
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def padded(self, rows: np.ndarray, width: int) -> np.ndarray:
+        """int32[B, width]: the targets of some windows."""
+        found = np.full((len(rows), width), self.fill, np.int32)
+        filled = padded(self.flat, self.starts, rows, self.fill)
+        found[:, : filled.shape[1]] = filled
+        return found
+
+
+@dataclass(frozen=True)
 class Encoded:
-    """Token inputs of N rows, laid end to end.
+    """Token inputs of N rows, or of N windows over rows, laid end to end.
 
     Attributes:
         inputs: name -> int32[sum of lengths], in memory or in a file. The padding mask is not among them: it follows
             from the lengths.
         starts: int64[N + 1], where each row begins in `inputs`.
-        uncut: int32[N], the tokens that each row had before the cut.
+        uncut: int32, the tokens that each row of data had before the cut.
         padding: name -> the number that fills a short row.
+        places: of the windows; None where a row is one sequence.
     """
 
     inputs: Mapping[str, np.ndarray | RowFile]
     starts: np.ndarray
     uncut: np.ndarray
     padding: Mapping[str, int]
+    places: Places | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -53,77 +94,6 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.starts) - 1
-
-
-def encode(text: TextFunctions, columns: Sequence[Any], max_length: int, folder: Path | None = None) -> Encoded:
-    """Tokenises rows through the graph function that the export holds.
-
-    Args:
-        text: the family's functions.
-        columns: N strings for each text column: a sequence, or an Arrow array (`rows.table.column(name)`), of which
-            only some hundred rows at a time become Python strings.
-        max_length: tokens kept of each row.
-        folder: where the tokens are written as they come, one file an input; whoever made the folder removes it. None:
-            they stay in memory.
-
-    Returns:
-        The rows in their order.
-
-    Raises:
-        OSError: the disk is full.
-    """
-    import tensorflow as tf
-
-    @tf.function(input_signature=[[tf.TensorSpec([None], tf.string) for _ in columns]])
-    def tokens(texts):
-        segments = [text.tokenize(part).ids for part in texts]
-        packed = text.pack(segments, max_length=max_length)
-        kept = tf.cast(packed[_MASK], tf.bool)
-        return (
-            {name: tf.boolean_mask(value, kept) for name, value in packed.items() if name != _MASK},
-            tf.reduce_sum(tf.cast(kept, tf.int64), axis=1),
-            text.lengths(segments),
-        )
-
-    names = [name for name in text.padding if name != _MASK]
-    lengths, uncut = [np.zeros(1, np.int64)], []
-    with _sinks(names, folder) as (add, finished):
-        for start in range(0, len(columns[0]), _TOKENISE_ROWS):
-            chunk, kept, whole = tokens([tf.constant(_texts(column, start), tf.string) for column in columns])
-            for name in names:
-                add(name, chunk[name].numpy().astype(np.int32))
-            lengths.append(kept.numpy())
-            uncut.append(whole.numpy().astype(np.int32))
-    starts = np.cumsum(np.concatenate(lengths))
-    return Encoded(
-        inputs={name: finished(name, starts) for name in names},
-        starts=starts,
-        uncut=np.concatenate(uncut) if uncut else np.zeros(0, np.int32),
-        padding=text.padding,
-    )
-
-
-def _texts(column: Any, start: int) -> list:
-    part = column[start : start + _TOKENISE_ROWS]
-    return part.to_pylist() if hasattr(part, "to_pylist") else list(part)
-
-
-@contextlib.contextmanager
-def _sinks(names: Sequence[str], folder: Path | None) -> Iterator[tuple[Callable, Callable]]:
-    """Where tokens go: (name, array) -> None to add some, (name, starts) -> array or `RowFile` when all are there."""
-    if folder is None:
-        chunks: dict[str, list[np.ndarray]] = {name: [np.zeros(0, np.int32)] for name in names}
-        yield (lambda name, array: chunks[name].append(array)), (lambda name, starts: np.concatenate(chunks.pop(name)))
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{name}.i32" for name in names}
-    with contextlib.ExitStack() as stack:
-        # Not written beside and renamed: nobody but the `Encoded` that comes of it knows these files.
-        files = {name: stack.enter_context(open(path, "wb")) for name, path in paths.items()}
-        yield (
-            (lambda name, array: files[name].write(array.tobytes())),
-            (lambda name, starts: RowFile(paths[name], starts, np.dtype(np.int32))),
-        )
 
 
 def padded(flat: np.ndarray, starts: np.ndarray, rows: np.ndarray, fill) -> np.ndarray:

@@ -60,7 +60,14 @@ def is_list(value: object) -> bool:
 
 def json_list(values: object) -> str:
     """A list as JSON text."""
-    plain = [value if isinstance(value, list | dict) else plain_string(value) for value in values]
+    plain = [
+        value.tolist()
+        if getattr(value, "ndim", 0)
+        else value
+        if isinstance(value, list | tuple | dict)
+        else plain_string(value)
+        for value in values
+    ]
     text = json.dumps(sorted(plain) if isinstance(values, set | frozenset) else plain, ensure_ascii=False)
     _refuse_surrogates(text)
     return text

@@ -50,6 +50,7 @@ def read_for(task: Task, source: Any, labelled: bool = True, **options: Any) -> 
         label_column=task.label_column if labelled else None,
         optional_columns=task.optional_columns,
         cell=task.cell,
+        native=task.native,
         task_name=task.name,
         **options,
     )

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from kerasft.data.columns import PLAIN, Cell, Wanted, resolve_columns
 from kerasft.data.formats import open_path, open_rows
-from kerasft.data.opened import Fault, Opened
+from kerasft.data.opened import Fault, Native, Opened
 from kerasft.data.plain import one_line
 from kerasft.data.rows import Rows, concatenate
 from kerasft.data.sources import list_inputs
@@ -53,6 +53,7 @@ def read_rows(
     can_set: bool = True,
     optional_columns: Sequence[str] = (),
     cell: Cell = PLAIN,
+    native: Native | None = None,
 ) -> Read:
     """Reads a task's columns from CSV, TSV, JSON lines, a JSON array, Parquet, or Python objects.
 
@@ -73,6 +74,7 @@ def read_rows(
         can_set: whether the user can pass `--set text_column=NAME` here; decides how messages say to mend a name.
         optional_columns: those of `text_columns` that the source may be without; then the rows are without them.
         cell: how a value of the label column is read.
+        native: the task's own formats.
 
     Returns:
         The rows, with notes and the rows left out.
@@ -83,14 +85,15 @@ def read_rows(
     if on_bad_row not in ON_BAD_ROW:
         raise KerasftError(f"on_bad_row={on_bad_row} is unknown.{did_you_mean(on_bad_row, ON_BAD_ROW)}")
     wanted = Wanted(
-        tuple(text_columns),
-        label_column,
-        label_optional,
-        columns or {},
-        task_name,
-        can_set,
-        tuple(optional_columns),
-        cell,
+        text_columns=tuple(text_columns),
+        label_column=label_column,
+        label_optional=label_optional,
+        told=columns or {},
+        task_name=task_name,
+        can_set=can_set,
+        optional_columns=tuple(optional_columns),
+        cell=cell,
+        native=native,
     )
     try:
         return _read(source, wanted, skip=on_bad_row == "skip")
@@ -100,14 +103,14 @@ def read_rows(
 
 
 def _read(source: object, wanted: Wanted, skip: bool) -> Read:
-    inputs, notes = list_inputs(source)
+    inputs, notes = list_inputs(source, wanted.native.endings if wanted.native else ())
     parts: list[Rows] = []
     skipped: list[Skipped] = []
     for each in inputs:
         if each.rows is not None:
-            opened = open_rows(each.rows, each.name)
+            opened = open_rows(each.rows, each.name, wanted.native)
         else:
-            opened = open_path(each.path, each.name, allow_bad_bytes=skip)
+            opened = open_path(each.path, each.name, allow_bad_bytes=skip, native=wanted.native)
         positions, guesses = resolve_columns(opened.names, wanted, opened.sample, each.name)
         notes += [*opened.notes, *guesses]
         rows, faults = _checked_rows(opened, positions, wanted)
@@ -144,7 +147,8 @@ def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) 
         if column == wanted.label_column:
             if wanted.cell.blank:
                 columns[column] = values = pc.fill_null(values, "")
-            good &= ~_unfit(parsed.number, values, wanted.cell, faults, good)
+            texts = {name: columns[name] for name in wanted.text_columns if name in columns}
+            good &= ~_unfit(parsed.number, values, texts, wanted.cell, faults, good)
             if wanted.cell.blank:
                 continue
         blank = _blank(values)
@@ -159,14 +163,21 @@ def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) 
 
 
 def _unfit(
-    numbers: np.ndarray, values: pa.ChunkedArray, cell: Cell, faults: list[Fault], good: np.ndarray
+    numbers: np.ndarray,
+    values: pa.ChunkedArray,
+    texts: Mapping[str, pa.ChunkedArray],
+    cell: Cell,
+    faults: list[Fault],
+    good: np.ndarray,
 ) -> np.ndarray:
     """bool[rows]: the value is there, and is no answer of the task; adds the faults of rows that had none."""
     unfit = np.zeros(len(values), dtype=bool)
     if cell.fault is None:
         return unfit
-    for i, value in enumerate(values.to_pylist()):
-        reason = cell.fault(value) if value and good[i] else None
+    rows = zip(*(column.to_pylist() for column in texts.values()), strict=True)
+    for i, (value, row) in enumerate(zip(values.to_pylist(), rows, strict=True)):
+        row = {name: text or "" for name, text in zip(texts, row, strict=True)}
+        reason = cell.fault(value, row) if value and good[i] else None
         if reason:
             unfit[i] = True
             faults.append(Fault(int(numbers[i]), reason, cell.mend))

@@ -25,12 +25,13 @@ class Input:
     rows: pa.Table | list[Mapping] | None = None
 
 
-def list_inputs(source: object) -> tuple[list[Input], list[str]]:
+def list_inputs(source: object, endings: tuple[str, ...] = ()) -> tuple[list[Input], list[str]]:
     """Lists what there is to read.
 
     Args:
         source: a path, a folder, a glob, `-`, a list of these; or a sequence of mappings, a pyarrow Table, or
             anything whose `to_dict("records")` gives mappings (a pandas DataFrame).
+        endings: of files that are data too, beside the usual ones.
 
     Returns:
         The inputs, in the order given (the files of a folder or glob sorted by name), and notes.
@@ -54,13 +55,13 @@ def list_inputs(source: object) -> tuple[list[Input], list[str]]:
     if not all(isinstance(item, str | os.PathLike) for item in items):
         kinds = ", ".join(sorted({type(item).__name__ for item in items}))
         raise KerasftError(f"Expected a list of paths, or a list of rows such as {{'text': ...}}; found {kinds}.")
-    return _list_files([os.fspath(item) for item in items])
+    return _list_files([os.fspath(item) for item in items], endings)
 
 
-def _list_files(items: Sequence[str]) -> tuple[list[Input], list[str]]:
+def _list_files(items: Sequence[str], endings: tuple[str, ...]) -> tuple[list[Input], list[str]]:
     paths, notes = [], []
     for item in items:
-        found, more_notes = _expand(item)
+        found, more_notes = _expand(item, endings)
         notes += more_notes
         paths += found
     distinct = {("-" if path == "-" else os.path.realpath(path)): path for path in reversed(paths)}
@@ -74,24 +75,24 @@ def _list_files(items: Sequence[str]) -> tuple[list[Input], list[str]]:
     ], notes
 
 
-def _expand(item: str) -> tuple[list[str], list[str]]:
+def _expand(item: str, endings: tuple[str, ...]) -> tuple[list[str], list[str]]:
     if item == "-":
         return ["-"], []
     path = Path(item).expanduser()
     if path.is_dir():
-        return _folder_files(path)
+        return _folder_files(path, endings)
     if path.exists():
         return [str(path)], []
     if glob.has_magic(item):
         files = sorted(match for match in glob.glob(str(path), recursive=True) if os.path.isfile(match))
         if not files:
             raise KerasftError(f"No file matches {item}. Check the pattern and the folder {path.parent}.")
-        _refuse_unknown(files, item)
+        _refuse_unknown(files, item, endings)
         return files, []
     raise KerasftError(_not_found_message(item, path))
 
 
-def _folder_files(folder: Path) -> tuple[list[str], list[str]]:
+def _folder_files(folder: Path, endings: tuple[str, ...]) -> tuple[list[str], list[str]]:
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
@@ -101,13 +102,13 @@ def _folder_files(folder: Path) -> tuple[list[str], list[str]]:
     if not files:
         mend = f"pass one of its folders: {', '.join(folders[:6])}" if folders else f"put {_endings()} files in it"
         raise KerasftError(f"The folder {folder} has no data files: {mend}.")
-    _refuse_unknown(files, str(folder))
+    _refuse_unknown(files, str(folder), endings)
     notes = [f"{folder}: the folders in it are not read ({', '.join(folders[:6])})."] if folders else []
     return files, notes
 
 
-def _refuse_unknown(files: Sequence[str], where: str) -> None:
-    unknown = [os.path.basename(file) for file in files if file_format(file) is None]
+def _refuse_unknown(files: Sequence[str], where: str, endings: tuple[str, ...]) -> None:
+    unknown = [os.path.basename(file) for file in files if file_format(file, endings) is None]
     if len(files) == len(unknown) == 1:
         return  # opening it says more
     if unknown:

@@ -137,20 +137,23 @@ def _keras_answers(
     Returns:
         (signature, some of the rows) -> the outputs that these rows get in one batch.
     """
-    from kerasft.data.pipeline import encode, token_batch
+    from kerasft.data.encode import encode
+    from kerasft.data.pipeline import token_batch
     from kerasft.export.saved_model import SERVING, TRUNCATED
     from kerasft.network import full_model
-    from kerasft.training.forward import predict_logits
+    from kerasft.training.answers import Asked
 
-    encoded = encode(run.text, list(feeds.values()), run.recipe.max_length)
-    model = full_model(run.network)
-    logits = predict_logits(model, lambda rows: token_batch(encoded, rows), encoded.lengths, batch_size=32)
-    truncated = encoded.uncut > run.recipe.max_length
+    task, max_length = run.task, run.recipe.max_length
+    encoded = encode(run.text, list(feeds.values()), max_length, overlap=task.overlap)
+    asked = Asked(task, run.text, max_length, feeds, encoded)
+    logits = asked.logits(full_model(run.network), lambda rows: token_batch(encoded, rows), batch_size=32)
+    every = np.arange(len(encoded.uncut))
+    truncated = encoded.uncut > max_length if task.overlap is None else encoded.places.truncated
 
     def answers(name: str, part: slice | np.ndarray) -> dict[str, np.ndarray]:
-        respond = run.task.respond if name == SERVING else run.task.apis[name]
-        outputs = {output: np.asarray(value) for output, value in respond(logits[part], run.scheme).items()}
-        return {**outputs, TRUNCATED: truncated[part]} if name == SERVING else outputs
+        if name == SERVING:
+            return {**asked.answers(logits, run.scheme, every[part]), TRUNCATED: truncated[part]}
+        return {output: np.asarray(value) for output, value in task.apis[name](logits[part], run.scheme).items()}
 
     return answers
 

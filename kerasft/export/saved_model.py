@@ -1,6 +1,7 @@
 """The SavedModel: text functions, network and response in one graph, with nothing in it that can change."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from kerasft.backbones.view import TextFunctions
@@ -10,29 +11,56 @@ from kerasft.weights import network_weights
 
 SERVING = "serving_default"
 TRUNCATED = "truncated"
+_WINDOWS = 32
 
 
-def logits_function(task: Task, text: TextFunctions, network: Network, max_length: int) -> Callable:
-    """The graph from raw text to logits, and to what every task's answer says beside its own.
+def answer_function(task: Task, text: TextFunctions, network: Network, max_length: int) -> Callable:
+    """The graph from raw text to answers.
 
     Args:
         task: whose text columns are the keys of the input.
         text: the same functions that training used.
         network: the trained layers.
-        max_length: tokens kept of each row.
+        max_length: tokens of a row, or of a window over it.
 
     Returns:
-        (text column -> string[B]) -> logits float32[B, …], and `truncated` bool[B] by its name: whether the row was
-        longer than `max_length` tokens, so that its end was not read.
+        (text column -> string[B], scheme, `task.respond` or another function of its kind) -> that function's outputs,
+        and `truncated` bool[B]: whether a part of the row was not read.
     """
     model = full_model(network)
 
-    def logits(texts: Mapping):
+    def of_sequences(texts: Mapping, scheme: Scheme, respond: Callable):
         segments = [text.tokenize(texts[column]).ids for column in task.text_columns]
-        packed = dict(text.pack(segments, max_length=max_length))
-        return model(packed, training=False), {TRUNCATED: text.lengths(segments) > max_length}
+        logits = model(dict(text.pack(segments, max_length=max_length)), training=False)
+        return {**respond(logits, scheme), TRUNCATED: text.lengths(segments) > max_length}
 
-    return logits
+    def of_windows(texts: Mapping, scheme: Scheme, respond: Callable):
+        reading = read({column: texts[column] for column in task.text_columns})
+        logits = _in_slices(model, dict(reading.inputs))
+        return {**respond(logits, scheme, reading), TRUNCATED: reading.truncated}
+
+    if task.overlap is None:
+        return of_sequences
+    from kerasft.text import reading as readings
+
+    read = partial(readings.read, text, max_length=max_length, overlap=task.overlap)
+    return of_windows
+
+
+def _in_slices(model, inputs: Mapping):
+    """The model's logits for many windows, some at a time: a long text must not take all of a server's memory."""
+    import tensorflow as tf
+
+    count = tf.shape(inputs["padding_mask"])[0]
+    steps = tf.maximum((count + _WINDOWS - 1) // _WINDOWS, 1)
+
+    def one(step, found):
+        part = {name: value[step * _WINDOWS : (step + 1) * _WINDOWS] for name, value in inputs.items()}
+        return step + 1, found.write(step, model(part, training=False))
+
+    found = tf.TensorArray(tf.float32, size=steps, infer_shape=False)
+    found = tf.while_loop(lambda step, _: step < steps, one, (0, found), parallel_iterations=1)[1]
+    return tf.ensure_shape(found.concat(), [None] * len(model.output.shape[:-1]) + [model.output.shape[-1]])
 
 
 def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_length: int, folder: Path) -> None:
@@ -52,7 +80,7 @@ def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_
     """
     import tensorflow as tf
 
-    logits = logits_function(task, text, network, max_length)
+    answers = answer_function(task, text, network, max_length)
 
     def one_dimensional(value):
         # A server does not check the shapes that it is fed: without this a wrong rank would be answered with nonsense.
@@ -60,15 +88,15 @@ def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_
 
     @tf.function
     def serving_default(**texts):
-        found, more = logits({column: one_dimensional(value) for column, value in texts.items()})
-        return {**task.respond(found, scheme), **more}
+        return answers({column: one_dimensional(value) for column, value in texts.items()}, scheme, task.respond)
 
     def of_examples(api):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
         def answer(inputs):
             features = {column: tf.io.FixedLenFeature([], tf.string) for column in task.text_columns}
-            found, _ = logits(tf.io.parse_example(one_dimensional(inputs), features))
-            return api(found, scheme)
+            found = answers(tf.io.parse_example(one_dimensional(inputs), features), scheme, api)
+            # TF Serving's APIs of classification and regression take their own outputs and no others.
+            return {name: value for name, value in found.items() if name != TRUNCATED}
 
         return answer.get_concrete_function()
 

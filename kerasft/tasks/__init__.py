@@ -4,7 +4,18 @@ import importlib
 import sys
 
 from kerasft.errors import KerasftError, did_you_mean
-from kerasft.tasks import multi_label, ranking, regression, sentiment, spam, text_classification, text_pair, topic
+from kerasft.tasks import (
+    multi_label,
+    question_answering,
+    ranking,
+    regression,
+    sentiment,
+    spam,
+    text_classification,
+    text_pair,
+    token_classification,
+    topic,
+)
 from kerasft.tasks.task import Task
 
 TASKS: dict[str, Task] = {
@@ -16,6 +27,8 @@ TASKS: dict[str, Task] = {
         text_classification.TASK,
         multi_label.TASK,
         text_pair.TASK,
+        token_classification.TASK,
+        question_answering.TASK,
         regression.TASK,
         ranking.TASK,
     )

@@ -24,7 +24,7 @@ def names_of(value: str) -> frozenset[str]:
     return frozenset(str(name).strip() for name in names) - {""}
 
 
-def fault(value: str) -> str | None:
+def fault(value: str, texts: Mapping[str, str]) -> str | None:
     """Why a value is no set of labels; None when it is one."""
     if not value.startswith("["):
         return None

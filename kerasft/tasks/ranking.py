@@ -14,7 +14,7 @@ from kerasft.heads import pooled_head
 from kerasft.tasks.task import Scheme, Task, refuse_settings
 
 
-def fault(value: str) -> str | None:
+def fault(value: str, texts: Mapping[str, str]) -> str | None:
     """Why a value is no relevance; None when it is one."""
     try:
         fits = 0 <= float(value) < float("inf")

@@ -17,7 +17,7 @@ from kerasft.tasks.task import Scheme, Task, refuse_settings
 FEWEST_ROWS = 10
 
 
-def fault(value: str) -> str | None:
+def fault(value: str, texts: Mapping[str, str]) -> str | None:
     """Why a value is not a score; None when it is one."""
     return None if _is_number(value) else f"the score {shortened(value)!r} is not a number"
 

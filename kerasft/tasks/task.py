@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerasft.data.columns import PLAIN, Cell
+from kerasft.data.opened import Native
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 
@@ -53,7 +54,8 @@ class Task:
         head: (hidden size, number of logits, pooling, dropout) -> a functional `keras.Model` from
             hidden float32[B, T, H] and padding mask int32[B, T] to logits.
         loss: (label smoothing) -> (targets, logits) -> float32[B].
-        respond: (logits, scheme) -> the named outputs of `serving_default`; graph ops only.
+        respond: (logits, scheme) -> the named outputs of `serving_default`, [B, …]; graph ops only. Where rows have
+            different numbers of things, short ones are filled up to the longest with "", 0.0, or -1 for whole numbers.
         measure: (rows, `respond`'s outputs as arrays, scheme) -> figures, JSON-able. It takes what is served, so that
             a run and its export are measured alike.
         headline: the key in `measure`'s answer that early stopping watches, larger is better.
@@ -66,9 +68,19 @@ class Task:
             no classes.
         tune: (rows, outputs as arrays, scheme) -> the scheme with what the held-out rows teach once training is done.
         cell: how the label column is read.
+        native: the formats in which its field writes rows, beside one column for each of the task's.
         optional_columns: those of `text_columns` that the data need not have; all rows then go without.
+        overlap: for a task that answers with places in its last text: it reads that text in windows which share so many
+            tokens. Its functions then take more: `targets` (rows, scheme, `kerasft.data.pipeline.Encoded`) and gives
+            an array with a target for each window, or a `TokenTargets`; `respond` (logits, scheme,
+            `kerasft.text.reading.Reading`).
+        check: (rows, scheme) -> None, for such a task: raises `KerasftError` for a row whose label the scheme does not
+            know.
+        count: (targets) -> float32[N], how much each row's loss counts; ones when absent. With the number of its
+            words, the loss is the mean over all words of a batch.
         split_columns: rows alike in these are never parted by the split; the text columns when empty.
         labels: the default order of the label names, used when the data has exactly these.
+        defaults: recipe keys that the task sets otherwise than a recipe does, where the user says nothing.
         starter: the file in `kerasft/starter/` that `fit` takes without `--data`.
     """
 
@@ -91,9 +103,14 @@ class Task:
     balance: Callable[[np.ndarray, Scheme], np.ndarray] | None = None
     tune: Callable[..., Scheme] | None = None
     cell: Cell = PLAIN
+    native: Native | None = None
     optional_columns: tuple[str, ...] = ()
+    overlap: int | None = None
+    check: Callable[[Rows, Scheme], None] | None = None
+    count: Callable[..., np.ndarray] = lambda targets: np.ones(len(targets), np.float32)
     split_columns: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     starter: str | None = None
 
 

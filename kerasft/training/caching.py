@@ -49,7 +49,7 @@ def with_cache(job: Job, state: State, train: Examples, held_out: Examples, fold
         return train, held_out
     state.cached = True
     began = time.monotonic()
-    with Bar("prefix cache", len(train.rows) + len(held_out.rows)) as bar:
+    with Bar("prefix cache", len(train.encoded) + len(held_out.encoded)) as bar:
 
         def tick(rows: int) -> None:
             bar.move(rows)

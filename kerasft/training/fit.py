@@ -151,6 +151,7 @@ def _run_phases(here: Ready, keep_cache: bool, calls, keeper) -> dict[str, Any]:
         task=here.task,
         recipe=recipe,
         scheme=here.sets.scheme,
+        text=here.text,
         strategy=here.strategy,
         chief=here.chief,
         xla=choose_xla(recipe.machine, here.strategy),
@@ -235,7 +236,7 @@ def _begin(here: Ready) -> tuple[Any, Mapping[str, np.ndarray]]:
 def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) -> runs.Run:
     """Measures the run as it was saved, in float32 whatever it was trained in, and writes `metrics.json`."""
     from kerasft.network import full_model
-    from kerasft.training.forward import answers, logits_of
+    from kerasft.training.answers import answers_of
     from kerasft.weights import network_weights
 
     started = time.monotonic()
@@ -245,10 +246,10 @@ def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) ->
     # The held-out rows come first: the test rows are answered with what was tuned on them.
     for key, rows in {"metrics": sets.held_out, "test_metrics": sets.test}.items():
         if rows is not None:
-            logits = logits_of(run, model, rows)
+            answer = answers_of(run, model, rows)
             if task.tune and key == "metrics":
-                run = runs.keep_scheme(run, task.tune(rows, answers(task, logits, run.scheme), run.scheme))
-            figures[key] = task.measure(rows, answers(task, logits, run.scheme), run.scheme)
+                run = runs.keep_scheme(run, task.tune(rows, answer(run.scheme), run.scheme))
+            figures[key] = task.measure(rows, answer(run.scheme), run.scheme)
     phases = seconds["phases"]
     runs.write_json(
         folder / "metrics.json",

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.data.pipeline import Encoded
+from kerasft.backbones.view import TextFunctions
+from kerasft.data.pipeline import Encoded, TokenTargets
 from kerasft.data.rows import Rows
 from kerasft.network import Network
 from kerasft.tasks.task import Scheme, Task
@@ -24,15 +25,15 @@ class Examples:
 
     Attributes:
         rows: as they were read.
-        encoded: their tokens.
-        targets: an array with a row's target in each row.
-        weights: float32[N], the weight of each row's loss.
+        encoded: their tokens; of windows over the rows, for a task that answers with places.
+        targets: one for each row or window of `encoded`, or for each of their places.
+        weights: float32[N], the weight of the loss of each row or window of `encoded`.
         cache: hidden states at the boundaries that phases need, or None.
     """
 
     rows: Rows
     encoded: Encoded
-    targets: np.ndarray
+    targets: np.ndarray | TokenTargets
     weights: np.ndarray
     cache: Cache | None = None
 
@@ -47,6 +48,7 @@ class Job:
         task: loss, figures and the headline among them.
         recipe: with every choice made.
         scheme: what the task has learnt of its answers.
+        text: the family's text functions.
         strategy: a `tf.distribute.Strategy`.
         chief: whether this process writes the run's files.
         xla: compile the update with XLA.
@@ -62,6 +64,7 @@ class Job:
     task: Task
     recipe: Recipe
     scheme: Scheme
+    text: TextFunctions
     strategy: Any
     chief: bool
     xla: bool

@@ -142,7 +142,8 @@ def _gather(task, backbone, recipe, seed, settings) -> Recipe:
     keys.update(settings)
     if "task" not in keys:
         raise KerasftError("No task given. Pass --task NAME (`kerasft tasks` lists them), or 'task:' in the recipe.")
-    return make_recipe(keys, where)
+    made = make_recipe(keys, where)
+    return make_recipe({**find_task(made.task).defaults, **keys}, where)
 
 
 def _columns(task: Task) -> str:

@@ -3,29 +3,26 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from kerasft.data.pipeline import LENGTH_STEP, evened, shuffled_batches, token_batch
+from kerasft.data.pipeline import shuffled_batches, token_batch
 from kerasft.lora import add_lora, lora_weights, merge_lora
 from kerasft.network import Network, depths, freeze, full_model, suffix_model
 from kerasft.training.checkpoint import State
-from kerasft.training.devices import tokens_at_once
 from kerasft.training.job import Examples, Job
 from kerasft.training.keep import keep_best, keep_checkpoint, put_back_phase, restore_best
 from kerasft.training.optimizer import make_optimizer
 from kerasft.training.phases import Frontier, frontier
 from kerasft.training.progress import Bar
 from kerasft.training.recipe import Phase
-from kerasft.training.shares import distributed_dataset, pieces, share, training_element
+from kerasft.training.shares import training_dataset
 from kerasft.training.step import make_trainable
 from kerasft.training.watch import watch
 from kerasft.weights import network_weights
-
-# XLA compiles each shape of batch anew.
-_XLA_STEP = 32
 
 
 def run_phase(
@@ -86,15 +83,17 @@ def run_phase(
         batch=state.step,
     )
     patience = phase.patience or learning.patience
-    rows = len(train.rows)
+    rows = len(train.encoded)
     done = state.epoch * rows + state.rows
     with Bar(f"phase {number}", rows * phase.epochs, start=done, epochs=phase.epochs, report=job.report) as bar:
         while state.epoch < phase.epochs and state.bad_epochs < patience and not job.calls.stopped:
             rest = epochs[state.epoch][state.step :]
             keeper.begin(job, state, rest, lengths, bar)
             if rest:
+                # Endless: `fit` takes as many steps as it is told, and TensorFlow reads ahead.
+                ahead = partial(itertools.chain, rest, itertools.repeat(rest[-1]))
                 trainable.fit(
-                    _dataset(job, train, batch_of, rest),
+                    training_dataset(job.strategy, train, batch_of, ahead, learning.accumulate, job.xla),
                     initial_epoch=state.epoch,
                     epochs=state.epoch + 1,
                     steps_per_epoch=len(rest),
@@ -128,25 +127,6 @@ def _model_of(job: Job, line: Frontier, train: Examples) -> tuple[Any, Callable]
         return model, lambda of, rows: token_batch(of.encoded, rows)
     model = suffix_model(job.network, line.block, recompute=recompute)
     return model, lambda of, rows: of.cache.batch(line.block, rows)
-
-
-def _dataset(job: Job, train: Examples, batch_of: Callable, batches: Sequence[np.ndarray]):
-    """The batches of (the rest of) an epoch, as each replica gets them."""
-    recipe, count, lengths = job.recipe, job.strategy.num_replicas_in_sync, train.encoded.lengths
-    at_once, longest = tokens_at_once(), int(lengths.max())
-
-    def inputs_of(rows):
-        return evened(batch_of(train, rows), longest, _XLA_STEP if job.xla else LENGTH_STEP)
-
-    def elements(replicas):
-        # Endless: `fit` takes as many steps as it is told, and TensorFlow reads ahead.
-        for rows in itertools.chain(batches, itertools.repeat(batches[-1])):
-            for replica in replicas:
-                number = pieces(len(rows), lengths[rows].max(), count, recipe.learning.accumulate, at_once)
-                part = share(rows, train.weights[rows], replica, count, number)
-                yield training_element(inputs_of, train.targets, part, number)
-
-    return distributed_dataset(job.strategy, elements)
 
 
 def _describe(network: Network, phase: Phase, line: Frontier, cached: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kerasft import run as runs
 from kerasft.tasks import find_task
+from kerasft.training.devices import choose_xla
 from kerasft.training.find_rate import Found, find_rate, plot, write_table
 from kerasft.training.order import new_order
 from kerasft.training.phases import frontier
@@ -64,11 +65,11 @@ def _search(here: Ready) -> Found:
 
     import numpy as np
 
-    from kerasft.data.pipeline import shuffled_batches, token_batch
+    from kerasft.data.pipeline import shuffled_batches
     from kerasft.lora import add_lora
     from kerasft.network import depths, freeze, full_model
     from kerasft.training.optimizer import RATE_OVER_ADAMW, make_optimizer, settable_rate
-    from kerasft.training.shares import distributed_dataset, share, training_element
+    from kerasft.training.shares import training_dataset
     from kerasft.training.step import make_trainable
 
     recipe, network, learning = here.recipe, here.network, here.recipe.learning
@@ -86,20 +87,16 @@ def _search(here: Ready) -> Found:
                 lengths = train.encoded.lengths
                 yield from shuffled_batches(lengths, learning.batch_size, recipe.seed, epoch, learning.batch_tokens)
 
-        def elements(replicas):
-            for rows in batches():
-                for replica in replicas:
-                    part = share(rows, train.weights[rows], replica, here.strategy.num_replicas_in_sync)
-                    yield training_element(lambda chosen: token_batch(train.encoded, chosen), train.targets, part, 1)
-
         optimizer = make_optimizer(learning, phase, _STEPS, depths(network))
         rate = settable_rate(optimizer)
-        model = full_model(network, frozen_below=line.block)
-        trainable = make_trainable(model, here.task.loss(recipe.label_smoothing), learning.clip_norm)
+        machine, loss = recipe.machine, here.task.loss(recipe.label_smoothing)
+        xla = choose_xla(machine, here.strategy)
+        model = full_model(network, frozen_below=line.block, recompute=machine.gradient_checkpointing)
+        trainable = make_trainable(model, loss, learning.clip_norm, xla, machine.precision == "fp16")
         trainable.compile(optimizer=optimizer)
         optimizer.build(trainable.trainable_variables)
         trainable.make_train_function()
-        rows = iter(distributed_dataset(here.strategy, elements))
+        rows = iter(training_dataset(here.strategy, train, _tokens, batches, learning.accumulate, xla))
         factor = RATE_OVER_ADAMW[learning.optimizer]
         with Bar("learning rates", _STEPS, report=here.report) as bar:
 
@@ -111,3 +108,9 @@ def _search(here: Ready) -> Found:
                 return loss
 
             return find_rate(step, _STEPS, 1e-7 * factor, 1.0 * factor)
+
+
+def _tokens(train: Any, rows: Any) -> Mapping[str, Any]:
+    from kerasft.data.pipeline import token_batch
+
+    return token_batch(train.encoded, rows)

@@ -158,8 +158,7 @@ def examples(here: Ready, folder: Path) -> list:
     Returns:
         Two `kerasft.training.job.Examples`.
     """
-    from kerasft.data.audit import audit_lengths
-    from kerasft.data.pipeline import encode
+    from kerasft.data.encode import encode
     from kerasft.training.job import Examples
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -167,14 +166,31 @@ def examples(here: Ready, folder: Path) -> list:
     for name, rows in (("train", here.sets.train), ("eval", here.sets.held_out)):
         (folder / name).mkdir(parents=True)
         columns = [rows.table.column(column) for column in task.text_columns]
-        encoded = encode(here.text, columns, here.recipe.max_length, folder / name)
-        targets = task.targets(rows, here.sets.scheme)
+        encoded = encode(here.text, columns, here.recipe.max_length, folder / name, task.overlap)
+        if task.overlap is None:
+            targets = task.targets(rows, here.sets.scheme)
+        else:
+            targets = task.targets(rows, here.sets.scheme, encoded)
         balanced = name == "train" and here.recipe.class_weights == "balanced"
-        weights = task.balance(targets, here.sets.scheme) if balanced else np.ones(len(rows), np.float32)
+        weights = task.balance(targets, here.sets.scheme) if balanced else task.count(targets)
         sides.append(Examples(rows, encoded, targets, weights))
-    for warning in audit_lengths(np.concatenate([side.encoded.uncut for side in sides]), here.recipe.max_length):
-        here.report(f"Warning: {warning}")
+    _report_lengths(here, [side.encoded for side in sides])
     return sides
+
+
+def _report_lengths(here: Ready, parts: list) -> None:
+    from kerasft.data.audit import audit_lengths
+
+    uncut = np.concatenate([part.uncut for part in parts])
+    if here.task.overlap is None:
+        for warning in audit_lengths(uncut, here.recipe.max_length):
+            here.report(f"Warning: {warning}")
+        return
+    windows, cut = sum(map(len, parts)), sum(int(part.places.truncated.sum()) for part in parts)
+    if windows > len(uncut):
+        here.report(f"{len(uncut):,} rows are read in {windows:,} windows of {here.recipe.max_length} tokens.")
+    if cut:
+        here.report(f"Warning: {cut:,} of {len(uncut):,} rows are too long for their windows and are cut.")
 
 
 def since(started: float) -> float:

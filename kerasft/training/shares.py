@@ -1,11 +1,16 @@
 """From row numbers to what each replica is given: its share of a global batch, with weights that sum to 1 over all."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from kerasft.data.pipeline import LENGTH_STEP, TokenTargets, evened
+from kerasft.training.devices import tokens_at_once
+
 Inputs = Mapping[str, np.ndarray]
+_XLA_STEP = 32
 # Micro-batches, rows and tokens differ from element to element.
 _FREE_AXES = 3
 
@@ -38,7 +43,8 @@ def share(rows: np.ndarray, weights: np.ndarray, replica: int, replicas: int, ac
         is filled by the batch's first, with weight 0: shapes stay whole and sums do not change.
     """
     pieces = replicas * accumulate
-    normed = (weights / weights.sum()).astype(np.float32)
+    # Rows that all count nothing: windows without a word that is tagged.
+    normed = (weights / max(weights.sum(), np.finfo(np.float32).tiny)).astype(np.float32)
     size = -(-len(rows) // pieces)
     places = np.arange(size)[None] * pieces + (replica * accumulate + np.arange(accumulate))[:, None]
     inside = places < len(rows)
@@ -47,13 +53,13 @@ def share(rows: np.ndarray, weights: np.ndarray, replica: int, replicas: int, ac
 
 
 def training_element(
-    batch_of: Callable[[np.ndarray], Inputs], targets: np.ndarray, part: Share, accumulate: int
+    batch_of: Callable[[np.ndarray], Inputs], targets: np.ndarray | TokenTargets, part: Share, accumulate: int
 ) -> tuple[Inputs, np.ndarray, np.ndarray]:
     """The arrays of a share: inputs, targets, weights, each with a leading axis of micro-batches.
 
     Args:
         batch_of: row numbers -> inputs [B, T, …].
-        targets: [N, …] of all rows.
+        targets: of all rows, [N, …] or one for each place.
         part: the share.
         accumulate: its micro-batches.
     """
@@ -61,8 +67,14 @@ def training_element(
     def cut(array):
         return array.reshape(accumulate, -1, *array.shape[1:])
 
-    inputs = {name: cut(array) for name, array in batch_of(part.rows).items()}
-    return inputs, cut(targets[part.rows]), cut(part.weights)
+    inputs = batch_of(part.rows)
+    chosen = targets_of(targets, part.rows, inputs["padding_mask"].shape[1])
+    return {name: cut(array) for name, array in inputs.items()}, cut(chosen), cut(part.weights)
+
+
+def targets_of(targets: np.ndarray | TokenTargets, rows: np.ndarray, width: int) -> np.ndarray:
+    """The targets of some rows: [B, …], or int32[B, width] where each place has one."""
+    return targets.padded(rows, width) if isinstance(targets, TokenTargets) else targets[rows]
 
 
 def pieces(rows: int, length: int, replicas: int, accumulate: int, at_once: int) -> int:
@@ -107,3 +119,41 @@ def distributed_dataset(strategy, elements: Callable[[Sequence[int]], Iterator[t
     if strategy.num_replicas_in_sync == 1:
         return of_worker(tf.distribute.InputContext())
     return strategy.distribute_datasets_from_function(of_worker)
+
+
+def training_dataset(
+    strategy,
+    train: Any,
+    batch_of: Callable[[Any, np.ndarray], Inputs],
+    batches: Callable[[], Iterable[np.ndarray]],
+    accumulate: int,
+    xla: bool,
+):
+    """Batches as each replica gets them, in as many micro-batches as the recipe wants and the memory needs.
+
+    Args:
+        strategy: a `tf.distribute.Strategy`.
+        train: `kerasft.training.job.Examples`.
+        batch_of: (the examples, row numbers) -> the model's inputs.
+        batches: () -> the row numbers of each global batch, without end.
+        accumulate: micro-batches that the recipe wants.
+        xla: whether the update is compiled: it is, anew, for each shape.
+
+    Returns:
+        What `fit` takes.
+    """
+    count, lengths, at_once = strategy.num_replicas_in_sync, train.encoded.lengths, tokens_at_once()
+    longest = int(lengths.max())
+
+    def inputs_of(rows):
+        return evened(batch_of(train, rows), longest, _XLA_STEP if xla else LENGTH_STEP)
+
+    def elements(replicas):
+        for rows in batches():
+            number = pieces(len(rows), int(lengths[rows].max()), count, accumulate, at_once)
+            for replica in replicas:
+                yield training_element(
+                    inputs_of, train.targets, share(rows, train.weights[rows], replica, count, number), number
+                )
+
+    return distributed_dataset(strategy, elements)

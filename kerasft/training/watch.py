@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 
 from kerasft.errors import KerasftError
 from kerasft.network import depths
+from kerasft.training.answers import Asked, Logits
 from kerasft.training.checkpoint import State
 from kerasft.training.devices import agreed
-from kerasft.training.forward import answers, predict_logits
 from kerasft.training.job import Examples, Job
 from kerasft.training.keep import keep_best
 from kerasft.training.optimizer import averaged
 from kerasft.training.recipe import Phase
+from kerasft.training.shares import targets_of
 from kerasft.training.tracking import depth_name
+
+_AT_ONCE = 256
 
 
 def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, held_out: Examples, rate: float) -> None:
@@ -31,18 +34,13 @@ def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, h
     Raises:
         KerasftError: the held-out loss is not finite.
     """
-    import keras
-
     task, scheme = job.task, job.scheme
     with _averages(trainable):
-        logits = predict_logits(
-            trainable,
-            lambda rows: batch_of(held_out, rows),
-            held_out.encoded.lengths,
-            job.recipe.learning.batch_size,
-        )
-        eval_loss = float(keras.ops.mean(task.loss(0.0)(held_out.targets, logits)))
-        figure = float(task.measure(held_out.rows, answers(task, logits, scheme), scheme)[task.headline])
+        texts = {name: held_out.rows.column(name) for name in task.text_columns}
+        asked = Asked(task, job.text, job.recipe.max_length, texts, held_out.encoded)
+        logits = asked.logits(trainable, lambda rows: batch_of(held_out, rows), job.recipe.learning.batch_size)
+        eval_loss = mean_loss(task.loss(0.0), held_out, logits)
+        figure = float(task.measure(held_out.rows, asked.answers(logits, scheme), scheme)[task.headline])
         # Workers that rounded differently must not part ways.
         figure, eval_loss = agreed(job.strategy, job.chief, [figure, eval_loss])
         check_finite(eval_loss, "held-out loss", f"after epoch {state.epoch + 1}", state.phase)
@@ -76,6 +74,22 @@ def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, h
     )
     state.bad_epochs = 0 if better else state.bad_epochs + 1
     state.epoch, state.step, state.loss, state.rows = state.epoch + 1, 0, 0.0, 0
+
+
+def mean_loss(loss: Callable, examples: Examples, logits: Logits) -> float:
+    """The loss over all rows or windows, each as much as it counts in training."""
+    import numpy as np
+
+    if isinstance(logits, np.ndarray):
+        return float(np.average(np.asarray(loss(examples.targets, logits)), weights=examples.weights))
+    total, lengths = 0.0, examples.encoded.lengths
+    for length in np.unique(lengths):
+        same = np.flatnonzero(lengths == length)
+        for some in np.array_split(same, -(-len(same) // _AT_ONCE)):
+            targets = targets_of(examples.targets, some, int(length))
+            losses = np.asarray(loss(targets, np.stack([logits[number] for number in some])))
+            total += float(np.dot(losses, examples.weights[some]))
+    return total / float(examples.weights.sum())
 
 
 @contextlib.contextmanager

@@ -10,8 +10,7 @@ their text, once for all seeds (task_rows.py).
 
 Both sides are judged on the held-out rows. kerasft keeps its best epoch on these, so the table has the peer's best
 epoch, and its last one beside it. After each run all runs and the table are written (JSON, and Markdown beside it). A
-run that fails is noted, and the rest goes on. A new task is one entry in ENTRIES, and one in KINDS of peer_tasks.py if
-the peer knows nothing like it.
+run that fails is noted, and the rest goes on. The tasks are in task_entries.py.
 """
 
 import argparse
@@ -20,96 +19,16 @@ import math
 import statistics
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench_training import half_width_of_gap, timed
-from task_rows import cut, read_rows, split, write_rows
+from task_entries import ENTRIES, Entry, Files, make_files
 
 PEER = Path(__file__).with_name("peer_tasks.py")
 SIDES = ("kerasft", "peer")
 # What a run that fails, or leaves something unexpected, raises.
 FAILURES = (SystemExit, OSError, ValueError, KeyError)
-
-
-@dataclass(frozen=True)
-class Files:
-    """What both sides are given, and the number of rows in each."""
-
-    train: Path
-    held_out: Path
-    rows: int
-    held_out_rows: int
-
-
-def f1_at_half(run: Path, files: Files, found: dict) -> dict[str, float]:
-    """What kerasft does not say of itself: F1 with one half as the threshold of every label, from its answers."""
-    path = run.with_name("answers.jsonl")
-    timed([sys.executable, "-m", "kerasft", "predict", str(run), "--data", str(files.held_out), "--output", str(path)])
-    names = list(found["per_label"])  # in the order of the probabilities
-    true, given, both = Counter(), Counter(), Counter()
-    for row, answer in zip(read_rows(files.held_out), read_rows(path), strict=True):
-        chosen = {name for name, share in zip(names, answer["probabilities"], strict=True) if share >= 0.5}
-        true.update(set(row["labels"]))
-        given.update(chosen)
-        both.update(chosen.intersection(row["labels"]))
-    return {
-        "micro_f1_at_half": 2 * both.total() / max(true.total() + given.total(), 1),
-        "macro_f1_at_half": statistics.mean(2 * both[name] / max(true[name] + given[name], 1) for name in names),
-    }
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A benchmark task.
-
-    Attributes:
-        task: kerasft's name of it, and the peer's.
-        data: the training rows, under --data-root; a file `dev` of the same sort beside it has the held-out ones.
-        figures: of the table, as both sides call them; the peer's best epoch is the best by the first.
-        max_length: tokens a row, of both.
-        more: (kerasft's run folder, files, its figures) -> figures that are not in metrics.json; not timed.
-    """
-
-    task: str
-    data: str
-    figures: tuple[str, ...]
-    max_length: int = 128
-    more: Callable[[Path, Files, dict], dict[str, float]] | None = None
-
-
-ENTRIES = {
-    "trec": Entry("text-classification", "topic/trec/train.csv", ("accuracy", "macro_f1")),
-    "sms": Entry("text-classification", "spam/sms/train.csv", ("macro_f1", "accuracy")),
-    "ag_news": Entry("text-classification", "topic/ag_news/train.csv", ("accuracy", "macro_f1")),
-    "rte": Entry("text-pair", "pair/rte/train.csv", ("accuracy", "macro_f1")),
-    "stsb": Entry("regression", "regression/stsb/train.csv", ("pearson", "spearman")),
-    # Thresholds tuned for each label on the held-out rows, by both sides; then one half for every label.
-    "goemotions": Entry(
-        "multi-label",
-        "multilabel/goemotions/train.jsonl",
-        ("micro_f1", "macro_f1", "micro_f1_at_half", "macro_f1_at_half", "map"),
-        more=f1_at_half,
-    ),
-}
-
-
-def make_files(entry: Entry, folder: Path, options: argparse.Namespace) -> Files:
-    """Writes the training and the held-out rows of a task into a folder."""
-    source = Path(options.data_root) / entry.data
-    if not source.is_file():
-        sys.exit(f"{source} is not there: --data-root is the folder that holds {entry.data}.")
-    dev = source.with_stem("dev")
-    train, held_out = (read_rows(source), read_rows(dev)) if dev.is_file() else split(read_rows(source))
-    if options.limit:
-        train, held_out = cut(train, held_out, options.limit)
-    folder.mkdir()
-    files = Files(folder / f"train{source.suffix}", folder / f"dev{source.suffix}", len(train), len(held_out))
-    write_rows(files.train, train)
-    write_rows(files.held_out, held_out)
-    return files
 
 
 def run_kerasft(entry: Entry, files: Files, seed: int, options: argparse.Namespace) -> dict:
@@ -118,7 +37,7 @@ def run_kerasft(entry: Entry, files: Files, seed: int, options: argparse.Namespa
     if options.precision:
         settings.append(f"precision={options.precision}")
     if options.same_epochs:
-        settings += ["plan=full", f"epochs={options.epochs}", "learning_rate=5.0e-5", "batch_size=32"]
+        settings += ["plan=full", f"epochs={options.epochs}", "learning_rate=5.0e-5", f"batch_size={entry.batch_size}"]
     with tempfile.TemporaryDirectory(prefix="kerasft-bench-") as folder:
         run = Path(folder) / "run"
         command = [sys.executable, "-m", "kerasft", "fit", "--task", entry.task, "--no-export", "--seed", str(seed)]
@@ -128,6 +47,8 @@ def run_kerasft(entry: Entry, files: Files, seed: int, options: argparse.Namespa
         _, seconds, peak = timed(command)
         written = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         found = written["metrics"]
+        if found["rows"] != files.held_out_rows:
+            raise ValueError(f"{found['rows']} rows were measured, {files.held_out_rows} were held out")
         figures = {name: value for name, value in found.items() if isinstance(value, int | float)}
         if entry.more:
             try:
@@ -146,7 +67,8 @@ def run_peer(entry: Entry, files: Files, seed: int, options: argparse.Namespace)
     """One run of peer_tasks.py in the peer's environment."""
     command = [options.peer_python, str(PEER), "--task", entry.task, "--model", options.model, "--seed", str(seed)]
     command += ["--data", str(files.train), "--eval-data", str(files.held_out), "--epochs", str(options.epochs)]
-    command += ["--max-length", str(entry.max_length), "--precision", options.precision or "float32"]
+    command += ["--max-length", str(entry.max_length), "--batch-size", str(entry.batch_size)]
+    command += ["--precision", options.precision or "float32"]
     printed, seconds, peak = timed([*command, *options.peer_option])
     found = json.loads(printed.strip().splitlines()[-1])
     return {
@@ -227,7 +149,7 @@ def markdown(table: list[dict]) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", required=True, help="folder with topic/, spam/, pair/ and the others")
+    parser.add_argument("--data-root", required=True, help="folder with topic/, spam/, token/ and the others")
     parser.add_argument("--tasks", nargs="+", choices=list(ENTRIES), default=list(ENTRIES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--peer-python", help="interpreter of the peer's environment")
@@ -235,7 +157,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3, help="of the peer; of kerasft too with --same-epochs")
     parser.add_argument("--same-epochs", action="store_true", help="kerasft: plan=full, with the peer's settings")
     parser.add_argument("--precision", choices=["float32", "bf16"], help="of both; kerasft's own default when absent")
-    parser.add_argument("--limit", type=int, help="rows of each file at most, for a quick trial")
+    parser.add_argument("--limit", type=int, help="rows of each file at most (default: all; squad 2,000 and 500)")
     parser.add_argument("--kerasft-set", action="append", default=[], metavar="K=V")
     parser.add_argument("--peer-option", action="append", default=[], help="as --peer-option=--group-by-length")
     only = parser.add_mutually_exclusive_group()

@@ -34,7 +34,8 @@ def in_training_order(rows: list[dict], batch_size: int, max_length: int, seed: 
     """The rows of two epochs as kerasft's shuffle orders them."""
     from kerasft.backbones.load import load_text_functions
     from kerasft.backbones.locate import locate
-    from kerasft.data.pipeline import encode, shuffled_batches
+    from kerasft.data.encode import encode
+    from kerasft.data.pipeline import shuffled_batches
     from kerasft.start import start_tensorflow
 
     source = locate(backbone, lambda line: None)

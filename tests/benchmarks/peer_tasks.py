@@ -2,8 +2,9 @@
 
     peer/bin/python tests/benchmarks/peer_tasks.py --task regression --model FOLDER --data train.csv --eval-data dev.csv
 
-Weights, mean pooling, dropout, linear head, optimizer and schedule as in peer_trainer.py. The held-out rows are
-measured after each epoch with scikit-learn and SciPy. Prints one line of JSON. A new task is one entry in KINDS.
+Weights, dropout, linear head, optimizer and schedule as in peer_trainer.py; mean pooling too, where the answer is about
+a whole text. The held-out rows are measured after each epoch, with scikit-learn and SciPy or as peer_tokens.py says.
+Prints one line of JSON. A new task is one entry in KINDS.
 """
 
 import argparse
@@ -17,11 +18,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from peer_tokens import (
+    PerToken,
+    first_answer,
+    question_figures,
+    tag_figures,
+    tag_ids,
+    tag_names,
+    tagged_words,
+    windows,
+)
 from peer_trainer import MeanPooled, StepClock
 from scipy import special, stats
 from sklearn import metrics
-from task_rows import read_rows
-from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
+from task_rows import labels_of, read_rows
+from transformers import (
+    AutoTokenizer,
+    DataCollatorForTokenClassification,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 
 
 class Examples(torch.utils.data.Dataset):
@@ -47,9 +65,9 @@ class Kind:
     Attributes:
         learn: training rows -> what all rows are read with, such as the label names.
         outputs: what was learnt -> the number of logits.
-        target: (row, what was learnt) -> int, float, or a list of them.
-        loss: (logits float[B, C], targets) -> a scalar.
-        figures: (logits float64[N, C], the held-out examples, what was learnt) -> figures.
+        target: (row, what was learnt) -> int, float, or a list of them: of the row, or for `examples` to place.
+        loss: (logits float[B, C] or [B, T, C], targets) -> a scalar.
+        figures: (logits float64[N, C] or [N, T, C], the held-out examples, what was learnt) -> figures.
         examples: (rows, kind, what was learnt, tokenizer, max_length) -> a dataset with `rows` and `targets`.
         network: (folder, number of logits) -> a module that takes the examples' tokens and gives `logits`.
         collate: tokenizer -> what makes a batch of examples.
@@ -145,11 +163,35 @@ MULTI_LABEL = Kind(
     figures=multi_label_figures,
 )
 
+TOKEN_CLASSIFICATION = Kind(
+    learn=lambda rows: sorted({label for row in rows for label in labels_of(row)}),
+    outputs=lambda labels: len(tag_names(labels)),
+    target=tag_ids,
+    loss=lambda logits, tags: torch.nn.functional.cross_entropy(logits.flatten(0, 1), tags.flatten()),
+    figures=tag_figures,
+    examples=tagged_words,
+    network=PerToken,
+    collate=DataCollatorForTokenClassification,
+)
+
+QUESTION_ANSWERING = Kind(
+    learn=lambda rows: None,
+    outputs=lambda learnt: 2,
+    target=first_answer,
+    # The classes are the tokens; the mean of both sides' losses.
+    loss=torch.nn.functional.cross_entropy,
+    figures=question_figures,
+    examples=windows,
+    network=PerToken,
+)
+
 KINDS = {
     "text-classification": CLASSIFICATION,
     "text-pair": CLASSIFICATION,
     "regression": REGRESSION,
     "multi-label": MULTI_LABEL,
+    "token-classification": TOKEN_CLASSIFICATION,
+    "question-answering": QUESTION_ANSWERING,
 }
 
 

@@ -35,7 +35,55 @@ def _write_jsonl(path: Path, rows: list[dict]) -> None:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
 
-FORMATS = {".csv": (_read_csv, _write_csv), ".jsonl": (_read_jsonl, _write_jsonl)}
+def _read_conll(path: Path) -> list[dict]:
+    """A row for each sentence: `tokens` (first column), `tags` (last column), and the tokens with spaces as `text`."""
+    sentences: list[list[list[str]]] = [[]]
+    with open(path, newline="\n", encoding="utf-8") as file:
+        for line in file:
+            if line.strip():
+                sentences[-1].append(line.strip("\r\n").split("\t") if "\t" in line else line.split())
+            elif sentences[-1]:
+                sentences.append([])
+    rows = []
+    for words in filter(None, sentences):
+        tokens = [columns[0] for columns in words]
+        rows.append({"text": " ".join(tokens), "tokens": tokens, "tags": [columns[-1] for columns in words]})
+    return rows
+
+
+def _write_conll(path: Path, rows: list[dict]) -> None:
+    with open(path, "w", newline="\n", encoding="utf-8") as file:
+        for row in rows:
+            file.writelines(f"{token}\t{tag}\n" for token, tag in zip(row["tokens"], row["tags"], strict=True))
+            file.write("\n")
+
+
+def _read_squad(path: Path) -> list[dict]:
+    """A row for each question of SQuAD's JSON: `id`, `question`, `answers`, and its context as `text`."""
+    return [
+        {"text": paragraph["context"], **asked}
+        for article in json.loads(path.read_text(encoding="utf-8"))["data"]
+        for paragraph in article["paragraphs"]
+        for asked in paragraph["qas"]
+    ]
+
+
+def _write_squad(path: Path, rows: list[dict]) -> None:
+    """One article, with the questions of a context together."""
+    asked: dict[str, list[dict]] = {}
+    for row in rows:
+        asked.setdefault(row["text"], []).append({name: value for name, value in row.items() if name != "text"})
+    paragraphs = [{"context": context, "qas": questions} for context, questions in asked.items()]
+    whole = {"version": "1.1", "data": [{"title": path.stem, "paragraphs": paragraphs}]}
+    path.write_text(json.dumps(whole), encoding="utf-8")
+
+
+FORMATS = {
+    ".csv": (_read_csv, _write_csv),
+    ".jsonl": (_read_jsonl, _write_jsonl),
+    ".conll": (_read_conll, _write_conll),
+    ".json": (_read_squad, _write_squad),
+}
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -48,25 +96,37 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     FORMATS[path.suffix][1](path, rows)
 
 
-def draw(row: dict) -> float:
-    """A number in [0, 1) that depends on the row's text alone."""
-    digest = hashlib.blake2b(row["text"].encode(), digest_size=8).digest()
+def draw(text: str) -> float:
+    """A number in [0, 1) that depends on a text alone."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def split(rows: list[dict]) -> tuple[list[dict], list[dict]]:
-    """Training and held-out rows; rows of the same text (or of one premise) stay together."""
-    return [row for row in rows if draw(row) >= HELD_OUT], [row for row in rows if draw(row) < HELD_OUT]
+    """Training and held-out rows; rows of the same text (of one premise, or one context) stay together."""
+    return (
+        [row for row in rows if draw(row["text"]) >= HELD_OUT],
+        [row for row in rows if draw(row["text"]) < HELD_OUT],
+    )
 
 
 def labels_of(row: dict) -> list[str]:
     """The row's labels: none, one or several."""
+    if "tags" in row:
+        return sorted({tag.partition("-")[2] for tag in row["tags"] if tag != "O"})
     return row["labels"] if "labels" in row else [row["label"]] if "label" in row else []
 
 
-def cut(train: list[dict], held_out: list[dict], limit: int) -> tuple[list[dict], list[dict]]:
-    """At most `limit` rows of each, less the rows with a label that too few of these training texts have."""
-    train, held_out = sorted(train, key=draw)[:limit], sorted(held_out, key=draw)[:limit]
+def cut(train: list[dict], held_out: list[dict], most: tuple[int, int]) -> tuple[list[dict], list[dict]]:
+    """At most so many rows of each, less the rows with a label that too few of these training texts have.
+
+    They are drawn by a hash of their text, and of the question where there is one: some questions of every context,
+    not all questions of a few.
+    """
+    train, held_out = (
+        sorted(rows, key=lambda row: draw(row["text"] + row.get("question", "")))[:limit]
+        for rows, limit in zip((train, held_out), most, strict=True)
+    )
     while True:
         texts = Counter(label for _, label in {(row["text"], label) for row in train for label in labels_of(row)})
         common = {label for label, count in texts.items() if count >= FEWEST_TEXTS}

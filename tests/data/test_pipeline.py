@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerasft.backbones.load import load_text_functions
-from kerasft.data.pipeline import encode, padded, shuffled_batches, sorted_batches, token_batch
+from kerasft.data.encode import encode
+from kerasft.data.pipeline import padded, shuffled_batches, sorted_batches, token_batch
 from kerasft.data.row_file import RowFile
 from tests.toy import toy_rows
 

@@ -1,0 +1,134 @@
+"""From rows to tokens: each row tokenised once, through the graph function that the export holds."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasft.backbones.view import TextFunctions
+from kerasft.data.pipeline import Encoded, Places
+from kerasft.data.row_file import RowFile
+
+_TOKENISE_ROWS = 512
+_MASK = "padding_mask"
+_PLACES = {"row": np.int32, "char_starts": np.int32, "char_ends": np.int32, "truncated": bool}
+
+
+def encode(
+    text: TextFunctions,
+    columns: Sequence[Any],
+    max_length: int,
+    folder: Path | None = None,
+    overlap: int | None = None,
+) -> Encoded:
+    """Tokenises rows through the graph function that the export holds.
+
+    Args:
+        text: the family's functions.
+        columns: N strings for each text column: a sequence, or an Arrow array (`rows.table.column(name)`), of which
+            only some hundred rows at a time become Python strings.
+        max_length: tokens kept of each row, or of each window.
+        folder: where the tokens are written as they come, one file an input; whoever made the folder removes it. None:
+            they stay in memory.
+        overlap: lay the last text out in windows that share so many tokens; None: one sequence a row, cut at its end.
+
+    Returns:
+        The rows in their order.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    import tensorflow as tf
+
+    @tf.function(input_signature=[[tf.TensorSpec([None], tf.string) for _ in columns]])
+    def tokens(texts):
+        return (_sequences if overlap is None else _windows)(text, texts, max_length, overlap)
+
+    names = [name for name in text.padding if name != _MASK]
+    lengths, chunks = [np.zeros(1, np.int64)], []
+    with _sinks(names, folder) as (add, finished):
+        for start in range(0, len(columns[0]), _TOKENISE_ROWS):
+            part = tokens([tf.constant(_texts(column, start), tf.string) for column in columns])
+            found = {name: value.numpy() for name, value in part.items()}
+            for name in names:
+                add(name, found.pop(name).astype(np.int32))
+            lengths.append(found.pop("lengths"))
+            if overlap is not None:
+                found["row"] = found["row"] + start
+            chunks.append(found)
+    starts = np.cumsum(np.concatenate(lengths))
+
+    def whole(name: str, dtype) -> np.ndarray:
+        return np.concatenate([np.zeros(0, dtype), *(chunk[name].astype(dtype) for chunk in chunks)])
+
+    return Encoded(
+        inputs={name: finished(name, starts) for name in names},
+        starts=starts,
+        uncut=whole("uncut", np.int32),
+        padding=text.padding,
+        places=None if overlap is None else Places(**{name: whole(name, dtype) for name, dtype in _PLACES.items()}),
+    )
+
+
+def _sequences(text: TextFunctions, texts: Sequence[Any], max_length: int, overlap: None) -> dict[str, Any]:
+    """Each row as one sequence: its kept tokens end to end, their number, and what the row had before the cut."""
+    segments = [text.tokenize(part).ids for part in texts]
+    packed = text.pack(segments, max_length=max_length)
+    return {**_flat(packed), "uncut": text.lengths(segments), "lengths": _lengths(packed)}
+
+
+def _windows(text: TextFunctions, texts: Sequence[Any], max_length: int, overlap: int) -> dict[str, Any]:
+    """Each row as windows, with what `Places` has of them."""
+    import tensorflow as tf
+
+    from kerasft.text.reading import read
+
+    reading = read(text, {str(number): part for number, part in enumerate(texts)}, max_length, overlap)
+    kept = tf.cast(reading.inputs[_MASK], tf.bool)
+    return {
+        **_flat(reading.inputs),
+        "uncut": text.lengths([text.tokenize(part).ids for part in texts]),
+        "truncated": reading.truncated,
+        "lengths": _lengths(reading.inputs),
+        "row": reading.row,
+        "char_starts": tf.boolean_mask(reading.of_places(reading.tokens.char_starts), kept),
+        "char_ends": tf.boolean_mask(reading.of_places(reading.tokens.char_ends), kept),
+    }
+
+
+def _flat(packed: Mapping[str, Any]) -> dict[str, Any]:
+    import tensorflow as tf
+
+    kept = tf.cast(packed[_MASK], tf.bool)
+    return {name: tf.boolean_mask(value, kept) for name, value in packed.items() if name != _MASK}
+
+
+def _lengths(packed: Mapping[str, Any]):
+    import tensorflow as tf
+
+    return tf.reduce_sum(tf.cast(packed[_MASK], tf.int64), axis=1)
+
+
+def _texts(column: Any, start: int) -> list:
+    part = column[start : start + _TOKENISE_ROWS]
+    return part.to_pylist() if hasattr(part, "to_pylist") else list(part)
+
+
+@contextlib.contextmanager
+def _sinks(names: Sequence[str], folder: Path | None) -> Iterator[tuple[Callable, Callable]]:
+    """Where tokens go: (name, array) -> None to add some, (name, starts) -> array or `RowFile` when all are there."""
+    if folder is None:
+        chunks: dict[str, list[np.ndarray]] = {name: [np.zeros(0, np.int32)] for name in names}
+        yield (lambda name, array: chunks[name].append(array)), (lambda name, starts: np.concatenate(chunks.pop(name)))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"{name}.i32" for name in names}
+    with contextlib.ExitStack() as stack:
+        # Not written beside and renamed: nobody but the `Encoded` that comes of it knows these files.
+        files = {name: stack.enter_context(open(path, "wb")) for name, path in paths.items()}
+        yield (
+            (lambda name, array: files[name].write(array.tobytes())),
+            (lambda name, starts: RowFile(paths[name], starts, np.dtype(np.int32))),
+        )

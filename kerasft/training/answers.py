@@ -1,0 +1,115 @@
+"""From logits to what is served: the same functions that the export holds, on rows as training has them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerasft.backbones.view import TextFunctions
+from kerasft.data.encode import encode
+from kerasft.data.pipeline import Encoded, token_batch
+from kerasft.data.rows import Rows
+from kerasft.run import Run
+from kerasft.tasks.task import Scheme, Task
+from kerasft.training.forward import BatchOf, predict_logits, predict_places
+
+_ROWS = 32
+Logits = np.ndarray | list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rows, and what it takes beside their logits to answer them.
+
+    Attributes:
+        task: whose answers.
+        text: the family's text functions.
+        max_length: tokens of a row or window.
+        texts: text column -> N texts, str or bytes.
+        encoded: the rows' tokens.
+    """
+
+    task: Task
+    text: TextFunctions
+    max_length: int
+    texts: Mapping[str, Sequence[Any]]
+    encoded: Encoded
+
+    def logits(self, model, batch_of: BatchOf, batch_size: int) -> Logits:
+        """The model's logits for the rows, as `answers` takes them."""
+        predict = predict_logits if self.task.overlap is None else predict_places
+        return predict(model, batch_of, self.encoded.lengths, batch_size)
+
+    def answers(self, logits: Logits, scheme: Scheme, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """What the export would serve for these logits: `task.respond`'s outputs as arrays.
+
+        Args:
+            logits: of all rows.
+            scheme: what the task has learnt of its answers.
+            rows: int[M], the rows wanted; all when None.
+
+        Returns:
+            Output name -> array[M, …], as wide as these rows ask for.
+        """
+        if self.task.overlap is None:
+            return _arrays(self.task.respond(logits if rows is None else logits[rows], scheme))
+        import tensorflow as tf
+
+        from kerasft.text.reading import read
+
+        column = {name: tf.TensorSpec([None], tf.string) for name in self.texts}
+
+        # A graph: decoding walks from word to word.
+        @tf.function(input_signature=[column, tf.TensorSpec([None, None, *logits[0].shape[1:]], tf.float32)])
+        def respond(texts, stacked):
+            return self.task.respond(stacked, scheme, read(self.text, texts, self.max_length, self.task.overlap))
+
+        wanted = np.arange(len(self.encoded.uncut)) if rows is None else rows
+        parts = []
+        for start in range(0, max(len(wanted), 1), _ROWS):
+            some = wanted[start : start + _ROWS]
+            texts = {name: tf.constant([of[row] for row in some], tf.string) for name, of in self.texts.items()}
+            first, behind = (np.searchsorted(self.encoded.places.row, some, side) for side in ("left", "right"))
+            windows = [logits[number] for pair in zip(first, behind, strict=True) for number in range(*pair)]
+            parts.append(_arrays(respond(texts, _stacked(windows))))
+        return joined(parts)
+
+
+def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Windows' logits as one array, as wide as the longest window."""
+    longest = max(parts, key=len)
+    found = np.zeros((len(parts), *longest.shape), np.float32)
+    for number, part in enumerate(parts):
+        found[number, : len(part)] = part
+    return found
+
+
+def _arrays(outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in outputs.items()}
+
+
+def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Batches of outputs end to end; the narrower ones are filled up as tasks do it: with "", 0.0, or -1 for places."""
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    shape = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
+    fill = {"O": b"", "i": -1}.get(parts[0].dtype.kind, 0)
+    filled = []
+    for part in parts:
+        missing = [(0, 0), *((0, most - now) for most, now in zip(shape, part.shape[1:], strict=True))]
+        filled.append(np.pad(part, missing, constant_values=fill))
+    return np.concatenate(filled)
+
+
+def answers_of(run: Run, model, rows: Rows) -> Callable[[Scheme], dict[str, np.ndarray]]:
+    """Answers a run's model gives to rows: a function of the scheme, which may still be tuned."""
+    task = run.task
+    texts = {name: rows.table.column(name) for name in task.text_columns}
+    encoded = encode(run.text, list(texts.values()), run.recipe.max_length, overlap=task.overlap)
+    plain = {name: rows.column(name) for name in task.text_columns}
+    asked = Asked(task, run.text, run.recipe.max_length, plain, encoded)
+    logits = asked.logits(model, lambda chosen: token_batch(encoded, chosen), _ROWS)
+    return lambda scheme: asked.answers(logits, scheme)
