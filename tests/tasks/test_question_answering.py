@@ -29,20 +29,12 @@ def text(request, toy_backbone, tmp_path_factory):
 
 
 def asked(count, seed=0, unanswerable=0.0):
-    """Contexts with one good and one bad word; the question says which of them it wants."""
+    """Contexts with one good word beside a bad one; some with the bad one alone."""
     draw, rows = np.random.default_rng(seed), []
     for _ in range(count):
-        good, bad = draw.choice(GOOD), draw.choice(BAD)
-        words = [*draw.choice(OTHER, 4), good, *draw.choice(OTHER, 2), bad, draw.choice(OTHER)]
-        wants_good, none = draw.random() < 0.5, draw.random() < unanswerable
-        kept = [word for word in words if not (none and word == (good if wants_good else bad))]
-        rows.append(
-            {
-                "question": "good" if wants_good else "bad",
-                "context": " ".join(kept),
-                "answer": "" if none else str(good if wants_good else bad),
-            }
-        )
+        good = "" if draw.random() < unanswerable else str(draw.choice(GOOD))
+        words = [*draw.choice(OTHER, 3), good, *draw.choice(OTHER, 2), draw.choice(BAD)]
+        rows.append({"question": "good", "context": " ".join(filter(None, words)), "answer": good})
     return rows
 
 
