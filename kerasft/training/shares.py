@@ -68,7 +68,9 @@ def training_element(
         return array.reshape(accumulate, -1, *array.shape[1:])
 
     inputs = batch_of(part.rows)
-    chosen = targets_of(targets, part.rows, inputs["padding_mask"].shape[1])
+    # Of targets of the rows themselves nobody asks how many places there are.
+    width = inputs["padding_mask"].shape[1] if isinstance(targets, TokenTargets) else 0
+    chosen = targets_of(targets, part.rows, width)
     return {name: cut(array) for name, array in inputs.items()}, cut(chosen), cut(part.weights)
 
 

@@ -82,7 +82,7 @@ def make_trainable(
     if scaled:
         trainable.loss_scale = _LossScale()
 
-    @tf.function(jit_compile=True) if xla else lambda function: function
+    @tf.function(jit_compile=xla or None)
     def _one(inputs, labels, weights, scale):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(row_loss(labels, trainable(inputs, training=True)) * weights)
@@ -93,13 +93,15 @@ def make_trainable(
         return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def _accumulated(inputs, labels, weights, scale):
+        def micro(number):
+            return tf.nest.map_structure(lambda array: array[number], (inputs, labels, weights))
+
         def add(number, loss, sums):
-            micro = tf.nest.map_structure(lambda array: array[number], (inputs, labels, weights))
-            more, gradients = _one(*micro, scale)
+            more, gradients = _one(*micro(number), scale)
             return number + 1, loss + more, [total + one for total, one in zip(sums, gradients, strict=True)]
 
-        zeros = [tf.zeros(variable.shape) for variable in trainable.trainable_variables]
-        start = (tf.constant(0), tf.constant(0.0), zeros)
+        # The first on its own: most batches have one, and need no sums.
+        start = (tf.constant(1), *_one(*micro(0), scale))
         count = tf.shape(weights)[0]
         return tf.while_loop(lambda number, *_: number < count, add, start, parallel_iterations=1)[1:]
 
