@@ -1,12 +1,13 @@
 """Answers and figures from a run (through Keras) or from an export (through the SavedModel alone)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kerasft.data.inputs import Values, input_specs, input_tensors, inputs_of, some
 from kerasft.data.prepare import read_for, with_columns
 from kerasft.data.read import Read
 from kerasft.errors import KerasftError
@@ -27,13 +28,13 @@ class Answerer:
         task: what it learnt, with the text columns that its rows had.
         scheme: what the task has learnt of its answers.
         columns: task column -> column of the file it was trained on.
-        answer: (text column -> string[B]) -> output name -> array[B, …].
+        answer: (input -> B texts as bytes, or B whole numbers) -> output name -> array[B, …].
     """
 
     task: Task
     scheme: Scheme
     columns: Mapping[str, str]
-    answer: Callable[[Mapping[str, Sequence[bytes]]], Mapping[str, np.ndarray]]
+    answer: Callable[[Values], Mapping[str, np.ndarray]]
 
 
 def open_answerer(target: Run | str | Path) -> Answerer:
@@ -62,14 +63,13 @@ def _run_answerer(run: Run) -> Answerer:
     from kerasft.export.saved_model import answer_function
 
     answers = answer_function(run.task, run.text, run.network, run.recipe.max_length)
-    column = {name: tf.TensorSpec([None], tf.string) for name in run.task.text_columns}
 
-    @tf.function(input_signature=[column])
-    def graph(texts):
-        return answers(texts, run.scheme, run.task.respond)
+    @tf.function(input_signature=[input_specs(run.task)])
+    def graph(inputs):
+        return answers(inputs, run.scheme, run.task.respond)
 
-    def answer(texts):
-        outputs = graph({name: tf.constant(list(values), tf.string) for name, values in texts.items()})
+    def answer(inputs):
+        outputs = graph(input_tensors(inputs, run.task))
         return {name: value.numpy() for name, value in outputs.items()}
 
     return Answerer(run.task, run.scheme, run.recipe.columns, answer)
@@ -85,39 +85,38 @@ def _export_answerer(folder: Path) -> Answerer:
     loaded = tf.saved_model.load(str(folder))
     signature = loaded.signatures["serving_default"]
 
-    def answer(texts):
-        outputs = signature(**{name: tf.constant(list(values), tf.string) for name, values in texts.items()})
+    task = with_columns(find_task(proof["task"]), proof["text_columns"])
+
+    def answer(inputs):
+        outputs = signature(**input_tensors(inputs, task))
         return {name: value.numpy() for name, value in outputs.items()}
 
     # The signature holds its variables weakly: `loaded` must live as long as the function does.
     answer.loaded = loaded
-    task = with_columns(find_task(proof["task"]), proof["text_columns"])
     return Answerer(task, scheme_of(proof["scheme"]), proof["columns"], answer)
 
 
-def answer_all(answerer: Answerer, columns: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
+def answer_all(answerer: Answerer, inputs: Values) -> dict[str, np.ndarray]:
     """Answers any number of rows, in batches of like length.
 
     Args:
         answerer: run or export.
-        columns: text column -> N strings.
+        inputs: of the task -> N values, texts as str.
 
     Returns:
         Output name -> array[N, …], in the order of the rows; where batches differ in width, filled up as the task does.
     """
     from kerasft.training.answers import joined
 
-    first = next(iter(columns.values()))
-    order = np.argsort([sum(map(len, texts)) for texts in zip(*columns.values(), strict=True)], kind="stable")
+    columns = [inputs[name] for name in answerer.task.text_columns]
+    order = np.argsort([sum(map(len, texts)) for texts in zip(*columns, strict=True)], kind="stable")
     parts = []
-    for start in range(0, max(len(first), 1), _BATCH_ROWS):
-        rows = order[start : start + _BATCH_ROWS]
+    for start in range(0, max(len(order), 1), _BATCH_ROWS):
+        batch = some(inputs, order[start : start + _BATCH_ROWS])
         # As for `kerasft tokens`: an undecodable byte of an argument comes as a surrogate, and goes as that byte.
-        texts = {
-            name: [values[row].encode("utf-8", errors="surrogateescape") for row in rows]
-            for name, values in columns.items()
-        }
-        parts.append(answerer.answer(texts))
+        for name in answerer.task.text_columns:
+            batch[name] = [text.encode("utf-8", errors="surrogateescape") for text in batch[name]]
+        parts.append(answerer.answer(batch))
     back = np.argsort(order)
     return {name: value[back] for name, value in joined(parts).items()}
 
@@ -126,9 +125,7 @@ def _read(answerer: Answerer, data: Any, columns: Mapping[str, str], labelled: b
     def read(mapping):
         return read_for(answerer.task, data, labelled, columns=mapping)
 
-    stored = {
-        name: column for name, column in answerer.columns.items() if labelled or name in answerer.task.text_columns
-    }
+    stored = {name: column for name, column in answerer.columns.items() if labelled or name in answerer.task.inputs}
     try:
         return read({**stored, **columns})
     except KerasftError as fault:
@@ -161,8 +158,8 @@ def evaluate(target: Run | str | Path, data: Any, columns: Mapping[str, str] | N
     task = answerer.task
     if task.check or task.overlap is None:
         (task.check or task.targets)(rows, answerer.scheme)
-    answers = answer_all(answerer, {name: rows.column(name) for name in answerer.task.text_columns})
-    return {"task": answerer.task.name, "metrics": answerer.task.measure(rows, answers, answerer.scheme)}
+    answers = answer_all(answerer, inputs_of(rows, task))
+    return {"task": task.name, "metrics": task.measure(rows, answers, answerer.scheme)}
 
 
 def predict(target: Run | str | Path, data: Any, columns: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
@@ -170,29 +167,29 @@ def predict(target: Run | str | Path, data: Any, columns: Mapping[str, str] | No
 
     Args:
         target: a `Run` or the folder of a run or an export.
-        data: a list of strings (for tasks with one text column) or of mappings, or a source as `fit` takes it; labels
+        data: a list of strings (for tasks with one input) or of mappings, or a source as `fit` takes it; labels
             are not needed.
         columns: task column -> the file's column, where they differ.
 
     Returns:
-        One dict a row: the text columns and the outputs of `serving_default`.
+        One dict a row: the inputs and the outputs of `serving_default`.
     """
     answerer = open_answerer(target)
-    names = answerer.task.text_columns
+    task = answerer.task
+    names = task.inputs
     if isinstance(data, (list, tuple)) and all(isinstance(row, str) for row in data):
         if len(names) != 1:
             raise KerasftError(
-                f"Task '{answerer.task.name}' takes rows with {', '.join(names)}; found plain strings. "
+                f"Task '{task.name}' takes rows with {', '.join(names)}; found plain strings. "
                 "Pass them as a file with these columns (--data), or as a list of mappings."
             )
-        texts = {names[0]: list(data)}
+        inputs = {names[0]: list(data)}
     else:
-        rows = _read(answerer, data, columns or {}, labelled=False).rows
-        texts = {name: rows.column(name) for name in names}
-    outputs = answer_all(answerer, texts)
+        inputs = inputs_of(_read(answerer, data, columns or {}, labelled=False).rows, task)
+    outputs = answer_all(answerer, inputs)
     return [
-        {**{name: texts[name][row] for name in names}, **{name: _plain(value[row]) for name, value in outputs.items()}}
-        for row in range(len(texts[names[0]]))
+        {name: _plain(values[row]) for name, values in [*inputs.items(), *outputs.items()]}
+        for row in range(len(inputs[names[0]]))
     ]
 
 
@@ -202,5 +199,7 @@ def _plain(value):
         return [_plain(item) for item in value]
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
+    if isinstance(value, str):
+        return value
     # str() of a float32 has just the digits that tell it apart, where float() would show the error of the conversion.
     return float(str(value)) if isinstance(value, np.floating) else value.item()

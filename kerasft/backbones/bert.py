@@ -4,7 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from kerasft.backbones.view import Backbone, TextFunctions
+from kerasft.backbones.view import Backbone, Mark, TextFunctions
 from kerasft.errors import KerasftError
 
 _START, _END, _PAD, _UNKNOWN = "[CLS]", "[SEP]", "[PAD]", "[UNK]"
@@ -76,6 +76,8 @@ def text_functions(folder: Path) -> TextFunctions:
         padding={"token_ids": ids[_PAD], "segment_ids": 0, "padding_mask": 0},
         max_length=_max_length(folder),
         pooling="mean",
+        # The second of two texts has segment id 1; of one text, the marked word.
+        mark=lambda ids, behind: Mark(input="segment_ids"),
     )
 
 

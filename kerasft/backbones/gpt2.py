@@ -4,10 +4,11 @@ import json
 from functools import partial
 from pathlib import Path
 
-from kerasft.backbones.view import Backbone, TextFunctions
+from kerasft.backbones.view import Backbone, Mark, TextFunctions
 from kerasft.errors import KerasftError
 
 _PAD = 0  # GPT-2 has no padding token; the mask keeps this one out
+_IN_FRONT = 16  # tokens that lead up to a marked word, its own among them
 
 
 def view(model) -> Backbone:
@@ -48,7 +49,7 @@ def text_functions(folder: Path) -> TextFunctions:
         KerasftError: no vocabulary, or one that is not GPT-2's sort.
     """
     from kerasft.text.gpt2 import make_tokenizer
-    from kerasft.text.gpt2_pack import pack_for_reading, read_lengths
+    from kerasft.text.gpt2_pack import pack_for_reading, read_lengths, tokens_up_to
     from kerasft.text.gpt2_vocabulary import read_byte_pairs
 
     assets = folder / "assets" / "tokenizer"
@@ -67,6 +68,8 @@ def text_functions(folder: Path) -> TextFunctions:
         padding={"token_ids": _PAD, "padding_mask": 0},
         max_length=_max_length(folder),
         pooling="last",
+        # There are no segment ids: what leads up to the word is read first.
+        mark=lambda ids, behind: Mark(front=[tokens_up_to(ids, behind, _IN_FRONT)]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,18 @@ class Backbone:
     finish: Callable[[Any], Any]
 
 
+class Mark(NamedTuple):
+    """How a family tells its network of one word of a text.
+
+    Attributes:
+        front: segments to put in front of the text, ragged int32[B, (T)] each.
+        input: the token input that is 1 at the word's own tokens.
+    """
+
+    front: Sequence[Any] = ()
+    input: str | None = None
+
+
 @dataclass(frozen=True)
 class TextFunctions:
     """How a family turns text into tokens: graph functions, the same in training and in the export.
@@ -46,6 +58,8 @@ class TextFunctions:
         padding: what a missing token is in each input, name -> number.
         max_length: the most tokens that the position embedding has.
         pooling: the family's usual pooling.
+        mark: (the tokens of a text, ragged int32[B, (T)]; the token behind the marked word, int32[B], 0 where none is
+            marked) -> `Mark`.
     """
 
     family: str
@@ -56,3 +70,4 @@ class TextFunctions:
     padding: Mapping[str, int]
     max_length: int
     pooling: str
+    mark: Callable[[Any, Any], Mark]

@@ -29,11 +29,11 @@ def tasks(name, as_json):
 
 def _columns(task) -> list[str]:
     optional = task.optional_columns
-    return [f"{name} (optional)" if name in optional else name for name in (*task.text_columns, task.label_column)]
+    return [f"{name} (optional)" if name in optional else name for name in (*task.inputs, task.label_column)]
 
 
 def _brief(task) -> dict:
-    columns = [*task.text_columns, task.label_column]
+    columns = [*task.inputs, task.label_column]
     return {
         "name": task.name,
         "summary": task.summary,
@@ -44,7 +44,7 @@ def _brief(task) -> dict:
 
 
 def _show(task, as_json: bool) -> None:
-    asked = {name: task.example[name] for name in task.text_columns if name in task.example}
+    asked = {name: task.example[name] for name in task.inputs if name in task.example}
     contract = {
         **_brief(task),
         "starter_data": task.starter,

@@ -4,7 +4,7 @@ import operator
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kerasft.data.opened import Native
 from kerasft.data.plain import quoted
@@ -33,6 +33,10 @@ SYNONYMS: Mapping[str, frozenset[str]] = {
     "query": frozenset(("question", "search", "q", "query_text")),
     "document": frozenset(("passage", "doc", "paragraph", "text", "content", "answer", "document_text")),
     "relevance": frozenset(("label", "score", "grade", "relevant", "rel", "judgement", "judgment", "rating")),
+    "predicate": frozenset((
+        "predicate_start", "predicate_offset", "predicate_position", "verb_start", "verb_offset", "verb_position",
+    )),
+    "roles": frozenset(("arguments", "semantic_roles", "role_spans")),
 }
 # fmt: on
 
@@ -43,7 +47,7 @@ MOST_NAMED = 4  # more candidates than this are not each spelt out as an option
 
 @dataclass(frozen=True)
 class Cell:
-    """How a value of the label column is taken.
+    """How a value of a column is taken.
 
     Attributes:
         blank: an empty value is an answer too.
@@ -74,8 +78,9 @@ class Wanted:
         can_set: whether the user can pass `--set` here; else the mend is to rename the column.
         optional_columns: those of `text_columns` that are taken where they are, and never missed or guessed from what
             is left.
-        cell: how the label column is read.
         native: the task's own formats.
+        number_columns: the task's columns of whole numbers; never guessed from what is left.
+        cells: column -> how its values are taken, where that is not plainly.
     """
 
     text_columns: tuple[str, ...]
@@ -85,20 +90,25 @@ class Wanted:
     task_name: str
     can_set: bool = True
     optional_columns: tuple[str, ...] = ()
-    cell: Cell = PLAIN
     native: Native | None = None
+    number_columns: tuple[str, ...] = ()
+    cells: Mapping[str, Cell] = field(default_factory=dict)
 
     def columns(self) -> tuple[str, ...]:
-        return self.text_columns + ((self.label_column,) if self.label_column else ())
+        return self.text_columns + self.number_columns + ((self.label_column,) if self.label_column else ())
 
     def may_lack(self, column: str) -> bool:
         """Whether a file without this column will do."""
         return column in self.optional_columns or (self.label_optional and column == self.label_column)
 
+    def cell(self, column: str) -> Cell:
+        """How the column's values are taken."""
+        return self.cells.get(column, PLAIN)
+
     @property
     def lists(self) -> frozenset[str]:
         """The columns that may hold lists."""
-        return frozenset({self.label_column} if self.cell.lists and self.label_column else ())
+        return frozenset(column for column in self.columns() if self.cell(column).lists)
 
 
 Sample = Callable[[], Sequence[Sequence[str]]]
@@ -139,7 +149,12 @@ def resolve_columns(
                 continue
             near = [i for i, name in enumerate(plain) if i not in found.values() and rule(name, column)]
             near = [i for i in near if i not in _halves(plain, column, wanted)]
-            if column == wanted.label_column and len(near) == 1 and rule is _is_synonym and not wanted.cell.lists:
+            if (
+                column == wanted.label_column
+                and len(near) == 1
+                and rule is _is_synonym
+                and not wanted.cell(column).lists
+            ):
                 near = near if _are_short(sample()[near[0]]) else []
             if len(near) > 1 and not wanted.may_lack(column):
                 raise KerasftError(_several_message(column, [names[i] for i in near], wanted, source))
@@ -189,6 +204,8 @@ def _single(names: Sequence[str], name: str, source: str) -> int:
 
 def _left_over(names, plain, column, found, wanted: Wanted, sample: Sample, source: str) -> int | None:
     """The position of the only column that can be `column` when no name says so, or None."""
+    if column in wanted.number_columns:
+        return None
     needed = [other for other in wanted.columns() if not wanted.may_lack(other)]
     missing = [other for other in needed if other not in found]
     free = [i for i in range(len(names)) if i not in found.values() and not _is_data(names[i])]

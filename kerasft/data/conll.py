@@ -90,8 +90,12 @@ def _with_text(record: Mapping, tokens: Sequence[str], tags: Sequence[str], sche
     return {**rest, "text": " ".join(tokens), "spans": spans}
 
 
-def checked_spans(value: str) -> list[tuple[int, int, str]]:
+def checked_spans(value: str, what: str = "spans") -> list[tuple[int, int, str]]:
     """Spans as a row has them: `[[start, end, label], …]`, or objects with these keys.
+
+    Args:
+        value: the cell, "" for none.
+        what: they are called in a message.
 
     Returns:
         In order.
@@ -106,7 +110,7 @@ def checked_spans(value: str) -> list[tuple[int, int, str]]:
         spans = [(span["start"], span["end"], span["label"]) if isinstance(span, dict) else span for span in listed]
         return sorted((int(start), int(end), str(label)) for start, end, label in spans)
     except (ValueError, TypeError, KeyError):
-        raise KerasftError("the spans are not of the form [[start, end, label], …]") from None
+        raise KerasftError(f"the {what} are not of the form [[start, end, label], …]") from None
 
 
 NATIVE = Native(endings=(".conll", ".bio", ".iob", ".iob2"), records=tagged_sentences, adapt=with_spans)

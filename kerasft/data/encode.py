@@ -22,6 +22,7 @@ def encode(
     max_length: int,
     folder: Path | None = None,
     overlap: int | None = None,
+    marked: np.ndarray | None = None,
 ) -> Encoded:
     """Tokenises rows through the graph function that the export holds.
 
@@ -33,6 +34,7 @@ def encode(
         folder: where the tokens are written as they come, one file an input; whoever made the folder removes it. None:
             they stay in memory.
         overlap: lay the last text out in windows that share so many tokens; None: one sequence a row, cut at its end.
+        marked: int32[N], with `overlap`: a character of each last text, whose word is marked for the network.
 
     Returns:
         The rows in their order.
@@ -42,15 +44,20 @@ def encode(
     """
     import tensorflow as tf
 
-    @tf.function(input_signature=[[tf.TensorSpec([None], tf.string) for _ in columns]])
-    def tokens(texts):
-        return (_sequences if overlap is None else _windows)(text, texts, max_length, overlap)
+    places = [] if marked is None else [marked]
+    specs = [tf.TensorSpec([None], dtype) for dtype in (*(tf.string for _ in columns), *(tf.int32 for _ in places))]
+
+    @tf.function(input_signature=[specs])
+    def tokens(inputs):
+        texts, marks = inputs[: len(columns)], inputs[len(columns) :]
+        return (_sequences if overlap is None else _windows)(text, texts, max_length, overlap, *marks)
 
     names = [name for name in text.padding if name != _MASK]
     lengths, chunks = [np.zeros(1, np.int64)], []
     with _sinks(names, folder) as (add, finished):
         for start in range(0, len(columns[0]), _TOKENISE_ROWS):
-            part = tokens([tf.constant(_texts(column, start), tf.string) for column in columns])
+            texts = [tf.constant(_texts(column, start), tf.string) for column in columns]
+            part = tokens([*texts, *(tf.constant(of[start : start + _TOKENISE_ROWS], tf.int32) for of in places)])
             found = {name: value.numpy() for name, value in part.items()}
             for name in names:
                 add(name, found.pop(name).astype(np.int32))
@@ -79,13 +86,15 @@ def _sequences(text: TextFunctions, texts: Sequence[Any], max_length: int, overl
     return {**_flat(packed), "uncut": text.lengths(segments), "lengths": _lengths(packed)}
 
 
-def _windows(text: TextFunctions, texts: Sequence[Any], max_length: int, overlap: int) -> dict[str, Any]:
+def _windows(
+    text: TextFunctions, texts: Sequence[Any], max_length: int, overlap: int, marked: Any = None
+) -> dict[str, Any]:
     """Each row as windows, with what `Places` has of them."""
     import tensorflow as tf
 
     from kerasft.text.reading import read
 
-    reading = read(text, {str(number): part for number, part in enumerate(texts)}, max_length, overlap)
+    reading = read(text, {str(number): part for number, part in enumerate(texts)}, max_length, overlap, marked)
     kept = tf.cast(reading.inputs[_MASK], tf.bool)
     return {
         **_flat(reading.inputs),

@@ -3,6 +3,7 @@
 import decimal
 import json
 import math
+import re
 from collections.abc import Sequence
 
 # Above this a float no longer tells neighbouring integers apart, so "whole" says nothing.
@@ -10,6 +11,8 @@ LARGEST_EXACT = 2**53
 
 LONGEST_SHOWN = 40  # characters of a name in a message
 MOST_SHOWN = 12  # names in a message
+# With zeros behind a point: so a column of whole numbers is written once it has a gap.
+_WHOLE = re.compile(r"([-+]?)0*([0-9]{1,10})(?:\.0*)?")
 
 
 def plain_string(value: object) -> str | None:
@@ -51,6 +54,13 @@ def plain_string(value: object) -> str | None:
     if isinstance(value, list | tuple | set) or hasattr(value, "__len__"):
         raise TypeError("a list")
     return str(value)
+
+
+def whole_number(value: str) -> int | None:
+    """The number from -2^31 to 2^31 - 1 that a text stands for, as `12` or `12.0` does; None when it is none."""
+    found = _WHOLE.fullmatch(value)
+    number = int(found[1] + found[2]) if found else 2**31
+    return number if -(2**31) <= number < 2**31 else None
 
 
 def is_list(value: object) -> bool:

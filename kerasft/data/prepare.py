@@ -49,8 +49,9 @@ def read_for(task: Task, source: Any, labelled: bool = True, **options: Any) -> 
         text_columns=task.text_columns,
         label_column=task.label_column if labelled else None,
         optional_columns=task.optional_columns,
-        cell=task.cell,
         native=task.native,
+        number_columns=task.number_columns,
+        cells=task.cells,
         task_name=task.name,
         **options,
     )

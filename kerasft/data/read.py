@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kerasft.data.columns import PLAIN, Cell, Wanted, resolve_columns
+from kerasft.data.columns import Cell, Wanted, resolve_columns
 from kerasft.data.formats import open_path, open_rows
 from kerasft.data.opened import Fault, Native, Opened
-from kerasft.data.plain import one_line
+from kerasft.data.plain import one_line, shortened, whole_number
 from kerasft.data.rows import Rows, concatenate
 from kerasft.data.sources import list_inputs
 from kerasft.errors import KerasftError, did_you_mean
@@ -52,12 +52,13 @@ def read_rows(
     label_optional: bool = False,
     can_set: bool = True,
     optional_columns: Sequence[str] = (),
-    cell: Cell = PLAIN,
     native: Native | None = None,
+    number_columns: Sequence[str] = (),
+    cells: Mapping[str, Cell] | None = None,
 ) -> Read:
     """Reads a task's columns from CSV, TSV, JSON lines, a JSON array, Parquet, or Python objects.
 
-    Texts are kept as they are, to the last space. Labels lose the white space around them, and numbers and booleans
+    Texts are kept as they are, to the last space. All others lose the white space around them, and numbers and booleans
     become what a person would write (`1`, `true`). CSV knows no missing value other than the empty one.
 
     Args:
@@ -73,8 +74,9 @@ def read_rows(
             have no label column when a file is without one.
         can_set: whether the user can pass `--set text_column=NAME` here; decides how messages say to mend a name.
         optional_columns: those of `text_columns` that the source may be without; then the rows are without them.
-        cell: how a value of the label column is read.
         native: the task's own formats.
+        number_columns: the task's columns of whole numbers, which the source must have and every row must fill.
+        cells: column -> how its values are taken, where that is not plainly.
 
     Returns:
         The rows, with notes and the rows left out.
@@ -92,8 +94,9 @@ def read_rows(
         task_name=task_name,
         can_set=can_set,
         optional_columns=tuple(optional_columns),
-        cell=cell,
         native=native,
+        number_columns=tuple(number_columns),
+        cells=cells or {},
     )
     try:
         return _read(source, wanted, skip=on_bad_row == "skip")
@@ -135,22 +138,24 @@ def _read(source: object, wanted: Wanted, skip: bool) -> Read:
 def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) -> tuple[Rows, list[Fault]]:
     """The good rows of one file, and the faults of the others in the order of their rows."""
     parsed = opened.parse(positions, wanted.lists)
-    columns = dict(parsed.columns)
-    if wanted.label_column in columns:
-        columns[wanted.label_column] = pc.utf8_trim_whitespace(columns[wanted.label_column])
+    # In the task's order: what is wrong with a text is told first.
+    columns = {column: parsed.columns[column] for column in wanted.columns() if column in parsed.columns}
+    for column in columns:
+        if column not in wanted.text_columns:
+            columns[column] = pc.utf8_trim_whitespace(columns[column])
     faults = list(parsed.faults)
     good = np.ones(len(parsed.number), dtype=bool)
     for column, values in columns.items():
         if column == wanted.label_column and wanted.label_optional:
             columns[column] = pc.fill_null(values, "")
             continue
-        if column == wanted.label_column:
-            if wanted.cell.blank:
-                columns[column] = values = pc.fill_null(values, "")
-            texts = {name: columns[name] for name in wanted.text_columns if name in columns}
-            good &= ~_unfit(parsed.number, values, texts, wanted.cell, faults, good)
-            if wanted.cell.blank:
-                continue
+        cell = _cell(column, wanted)
+        if cell.blank:
+            columns[column] = values = pc.fill_null(values, "")
+        texts = {name: columns[name] for name in wanted.text_columns if name in columns}
+        good &= ~_unfit(parsed.number, values, texts, cell, faults, good)
+        if cell.blank:
+            continue
         blank = _blank(values)
         for i in np.flatnonzero(blank & good):
             faults.append(_blank_fault(int(parsed.number[i]), column, values[int(i)].as_py()))
@@ -160,6 +165,20 @@ def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) 
     number = parsed.number[good]
     rows = Rows(pa.table(columns), (opened.origin,), np.zeros(len(number), dtype=np.int32), number)
     return rows, sorted(faults, key=lambda fault: fault.number)
+
+
+def _cell(column: str, wanted: Wanted) -> Cell:
+    """How a column's values are taken; a number is a number before the task looks at it."""
+    cell = wanted.cell(column)
+    if column not in wanted.number_columns:
+        return cell
+
+    def fault(value: str, texts: Mapping[str, str]) -> str | None:
+        if whole_number(value) is None:
+            return f"the {column} {shortened(value)!r} is not a whole number"
+        return cell.fault(value, texts) if cell.fault else None
+
+    return Cell(fault=fault, mend=cell.mend or "Write a whole number.")
 
 
 def _unfit(

@@ -176,7 +176,7 @@ def as_array(value, dtype: str) -> np.ndarray:
         strings = np.empty(len(flat), dtype=object)
         strings[:] = flat
         return strings.reshape(array.shape)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SessionError(INVALID_ARGUMENT, f"expected values of type {dtype}: {error}") from None
 
 

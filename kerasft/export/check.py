@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasft.errors import KerasftError
 from kerasft.export.contracts import FAILED, NOTE, OK, judge
-from kerasft.export.hostile import HOSTILE_TEXTS
+from kerasft.export.hostile import HOSTILE_TEXTS, hostile_numbers
 from kerasft.export.messages import messages
 from kerasft.export.proof import Answer, Difference, ask, compare, sizes
 from kerasft.export.prover import unpack
@@ -110,10 +110,10 @@ def _static(inspection: Inspection, own: bool) -> list[Finding]:
 
 def _dynamic(folder: Path, inspection: Inspection, kept: Mapping) -> tuple[list[Finding], dict]:
     texts = [text for _, text in HOSTILE_TEXTS]
-    fields = _text_fields(inspection)
+    fields, numbers = _text_fields(inspection), kept.get("number_columns", [])
     requests, jobs = [], []
     for name, signature in inspection.signatures.items():
-        feeds = _hostile_feeds(signature, inspection, texts, fields)
+        feeds = _hostile_feeds(signature, inspection, texts, fields, numbers)
         if feeds is not None:
             jobs.append((name, len(requests)))
             pieces = [slice(None), slice(0, 0), *(slice(row, row + 1) for row in range(len(texts)))]
@@ -141,26 +141,40 @@ def _text_fields(inspection: Inspection) -> list[str]:
     return [alias for alias, info in signature.inputs.items() if info.dtype == "string"] if signature else []
 
 
-def _hostile_feeds(signature: Signature, inspection: Inspection, texts: Sequence[bytes], fields: Sequence[str]):
-    """Gives feeds of hostile texts, every input with its own order of them; None if it takes other things."""
-    infos = signature.inputs.values()
-    if not infos or any(info.dtype != "string" or info.shape is None or len(info.shape) != 1 for info in infos):
+def _hostile_feeds(
+    signature: Signature,
+    inspection: Inspection,
+    texts: Sequence[bytes],
+    fields: Sequence[str],
+    numbers: Sequence[str],
+):
+    """Gives feeds of hostile texts, every input with its own order of them; None if it takes other things.
+
+    Whole numbers are sent as well, but only to inputs that an export of ours says are `numbers`: what those of another
+    model may be is not known.
+    """
+    expected = {alias: "int32" if alias in numbers else "string" for alias in signature.inputs}
+    infos = signature.inputs.items()
+    if not infos or any(info.dtype != expected[alias] or len(info.shape or ()) != 1 for alias, info in infos):
         return None
     examples = any(op.startswith("ParseExample") for op in inspection.reached[signature.name])
     if examples and not (fields and len(signature.inputs) == 1):
         return None
-    names = fields if examples else list(signature.inputs)
-    rotated = {name: [*texts[shift:], *texts[:shift]] for shift, name in enumerate(names)}
+    names = fields if examples else [alias for alias in signature.inputs if alias not in numbers]
+    rotated: dict = {name: [*texts[shift:], *texts[:shift]] for shift, name in enumerate(names)}
+    odd = hostile_numbers(rotated[names[-1]]) if names else []
+    rotated |= {name: np.array(odd, np.int32) for name in numbers if examples or name in signature.inputs}
     if examples:
         rows = zip(*rotated.values(), strict=True)
-        return {next(iter(signature.inputs)): [_example(dict(zip(names, row, strict=True))) for row in rows]}
+        return {next(iter(signature.inputs)): [_example(dict(zip(rotated, row, strict=True))) for row in rows]}
     return rotated
 
 
-def _example(features: Mapping[str, bytes]) -> bytes:
+def _example(features: Mapping[str, bytes | int]) -> bytes:
     example = messages().Example()
     for name, value in features.items():
-        example.features.feature[name].bytes_list.value.append(value)
+        feature = example.features.feature[name]
+        (feature.bytes_list if isinstance(value, bytes) else feature.int64_list).value.append(value)
     return example.SerializeToString()
 
 
@@ -205,7 +219,10 @@ def _stored_case(kept: Mapping) -> tuple[tuple[str, dict], dict[str, np.ndarray]
     if not stored:
         return None
     try:
-        feeds = {alias: [base64.b64decode(text) for text in texts] for alias, texts in stored["texts_base64"].items()}
+        feeds: dict = {
+            name: [base64.b64decode(text) for text in texts] for name, texts in stored["texts_base64"].items()
+        }
+        feeds |= {name: np.array(of, np.int32) for name, of in stored.get("numbers", {}).items()}
         outputs = {alias: _stored_array(value) for alias, value in stored["outputs"].items()}
         return (stored["signature"], feeds), outputs
     except (KeyError, TypeError, ValueError, AttributeError) as error:

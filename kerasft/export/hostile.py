@@ -4,6 +4,8 @@ They are bytes, because a request's bytes need not be UTF-8. None is a crash or 
 a kind of input that a public endpoint gets within its first days.
 """
 
+from collections.abc import Sequence
+
 _TEXTS: dict[str, str | bytes] = {
     "empty": b"",
     "one space": b" ",
@@ -62,3 +64,9 @@ HOSTILE_TEXTS: tuple[tuple[str, bytes], ...] = tuple(
     (what, text.encode() if isinstance(text, str) else text) for what, text in _TEXTS.items()
 )
 """Pairs: what the text stands for, and the text."""
+
+
+def hostile_numbers(texts: Sequence[bytes]) -> list[int]:
+    """A number to go with each text: places in it and far outside, as a caller with a mistake sends them."""
+    middles = [len(text.decode(errors="replace")) // 2 for text in texts]
+    return [(middle, 0, middle, -1, middle, 2**31 - 1)[row % 6] for row, middle in enumerate(middles)]

@@ -29,7 +29,8 @@ MetaInfo: tags 4 string *, tensorflow_version 5 string
 MetaGraph: meta_info 1 MetaInfo, graph 2 Graph, signature_def 5 SignatureDef {}
 SavedModel: schema_version 1 int64, meta_graphs 2 MetaGraph *
 BytesList: value 1 bytes *
-Feature: bytes_list 1 BytesList
+Int64List: value 1 int64 *
+Feature: bytes_list 1 BytesList, int64_list 3 Int64List
 Features: feature 1 Feature {}
 Example: features 1 Features
 """

@@ -2,15 +2,16 @@
 
 import base64
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerasft.atomic import new_folder
+from kerasft.data.inputs import Values
 from kerasft.errors import KerasftError
-from kerasft.export.hostile import HOSTILE_TEXTS
+from kerasft.export.hostile import HOSTILE_TEXTS, hostile_numbers
 from kerasft.export.versions import PROOF, model_folder, place
 from kerasft.run import Run, load_run, read_json, write_json
 from kerasft.start import start_tensorflow
@@ -79,6 +80,7 @@ def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
         # As `--task` takes it: a task of the user's own is found again by its module.
         "task": run.recipe.task,
         "text_columns": list(run.task.text_columns),
+        "number_columns": list(run.task.number_columns),
         "scheme": run.scheme.as_json(),
         "columns": dict(run.recipe.columns),
         "backbone": run.recipe.backbone,
@@ -101,11 +103,13 @@ def _cases(run: Run) -> tuple[list, dict[str, Any]]:
     from kerasft.export import saved_model
     from kerasft.export.proof import Case
 
-    columns = run.task.text_columns
+    columns, numbers = run.task.text_columns, run.task.number_columns
     rows = read_json(run.folder / "proof_rows.json")
     texts = [text for _, text in HOSTILE_TEXTS]
     strange = {name: texts[shift:] + texts[:shift] for shift, name in enumerate(columns)}
-    feeds = {name: [row[name].encode() for row in rows] + strange[name] for name in columns}
+    odd = hostile_numbers(strange[columns[-1]])
+    feeds: dict[str, Any] = {name: [row[name].encode() for row in rows] + strange[name] for name in columns}
+    feeds |= {name: np.array([row[name] for row in rows] + odd, np.int32) for name in numbers}
     answers = _keras_answers(run, feeds)
 
     def case(what: str, part: slice, name: str = saved_model.SERVING) -> Case:
@@ -124,27 +128,28 @@ def _cases(run: Run) -> tuple[list, dict[str, Any]]:
     stored = {
         "signature": saved_model.SERVING,
         "texts_base64": {name: [base64.b64encode(strange[name][row]).decode() for row in short] for name in columns},
+        "numbers": {name: [odd[row] for row in short] for name in numbers},
         "outputs": {name: _storable(value.tolist()) for name, value in answers(saved_model.SERVING, chosen).items()},
     }
     return cases, stored
 
 
-def _keras_answers(
-    run: Run, feeds: Mapping[str, Sequence[bytes]]
-) -> Callable[[str, slice | np.ndarray], dict[str, np.ndarray]]:
+def _keras_answers(run: Run, feeds: Values) -> Callable[[str, slice | np.ndarray], dict[str, np.ndarray]]:
     """Through the training pipeline: encode, the Keras model, respond, each on its own.
 
     Returns:
         (signature, some of the rows) -> the outputs that these rows get in one batch.
     """
     from kerasft.data.encode import encode
+    from kerasft.data.inputs import marked_of
     from kerasft.data.pipeline import token_batch
     from kerasft.export.saved_model import SERVING, TRUNCATED
     from kerasft.network import full_model
     from kerasft.training.answers import Asked
 
     task, max_length = run.task, run.recipe.max_length
-    encoded = encode(run.text, list(feeds.values()), max_length, overlap=task.overlap)
+    texts = [feeds[name] for name in task.text_columns]
+    encoded = encode(run.text, texts, max_length, overlap=task.overlap, marked=marked_of(feeds, task))
     asked = Asked(task, run.text, max_length, feeds, encoded)
     logits = asked.logits(full_model(run.network), lambda rows: token_batch(encoded, rows), batch_size=32)
     every = np.arange(len(encoded.uncut))
@@ -153,23 +158,25 @@ def _keras_answers(
     def answers(name: str, part: slice | np.ndarray) -> dict[str, np.ndarray]:
         if name == SERVING:
             return {**asked.answers(logits, run.scheme, every[part]), TRUNCATED: truncated[part]}
-        return {output: np.asarray(value) for output, value in task.apis[name](logits[part], run.scheme).items()}
+        return asked.answers(logits, run.scheme, every[part], task.apis[name])
 
     return answers
 
 
-def _examples(feeds: Mapping[str, Sequence[bytes]]) -> list[bytes]:
+def _examples(feeds: Values) -> list[bytes]:
     import tensorflow as tf
 
-    def feature(text):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
+    def feature(value):
+        if isinstance(value, bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
     names = list(feeds)
     return [
         tf.train.Example(
-            features=tf.train.Features(feature=dict(zip(names, map(feature, texts), strict=True)))
+            features=tf.train.Features(feature=dict(zip(names, map(feature, row), strict=True)))
         ).SerializeToString()
-        for texts in zip(*feeds.values(), strict=True)
+        for row in zip(*feeds.values(), strict=True)
     ]
 
 

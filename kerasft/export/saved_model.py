@@ -1,10 +1,10 @@
 """The SavedModel: text functions, network and response in one graph, with nothing in it that can change."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 from kerasft.backbones.view import TextFunctions
+from kerasft.data.inputs import input_specs, read_inputs
 from kerasft.network import Network, full_model
 from kerasft.tasks.task import Scheme, Task
 from kerasft.weights import network_weights
@@ -18,33 +18,28 @@ def answer_function(task: Task, text: TextFunctions, network: Network, max_lengt
     """The graph from raw text to answers.
 
     Args:
-        task: whose text columns are the keys of the input.
+        task: whose inputs are the keys of the input.
         text: the same functions that training used.
         network: the trained layers.
         max_length: tokens of a row, or of a window over it.
 
     Returns:
-        (text column -> string[B], scheme, `task.respond` or another function of its kind) -> that function's outputs,
-        and `truncated` bool[B]: whether a part of the row was not read.
+        (input -> string[B] or int32[B], scheme, `task.respond` or another function of its kind) -> that function's
+        outputs, and `truncated` bool[B]: whether a part of the row was not read.
     """
     model = full_model(network)
 
-    def of_sequences(texts: Mapping, scheme: Scheme, respond: Callable):
-        segments = [text.tokenize(texts[column]).ids for column in task.text_columns]
+    def of_sequences(inputs: Mapping, scheme: Scheme, respond: Callable):
+        segments = [text.tokenize(inputs[column]).ids for column in task.text_columns]
         logits = model(dict(text.pack(segments, max_length=max_length)), training=False)
         return {**respond(logits, scheme), TRUNCATED: text.lengths(segments) > max_length}
 
-    def of_windows(texts: Mapping, scheme: Scheme, respond: Callable):
-        reading = read({column: texts[column] for column in task.text_columns})
+    def of_windows(inputs: Mapping, scheme: Scheme, respond: Callable):
+        reading = read_inputs(text, inputs, task, max_length)
         logits = _in_slices(model, dict(reading.inputs))
         return {**respond(logits, scheme, reading), TRUNCATED: reading.truncated}
 
-    if task.overlap is None:
-        return of_sequences
-    from kerasft.text import reading as readings
-
-    read = partial(readings.read, text, max_length=max_length, overlap=task.overlap)
-    return of_windows
+    return of_sequences if task.overlap is None else of_windows
 
 
 def _in_slices(model, inputs: Mapping):
@@ -66,9 +61,9 @@ def _in_slices(model, inputs: Mapping):
 def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_length: int, folder: Path) -> None:
     """Writes the SavedModel.
 
-    `serving_default` takes one string[B] for each text column; `classify` or `regress`, where the task has it, takes
-    `inputs`, string[B] of serialized `tf.train.Example` with a bytes feature for each text column, as TF Serving's API
-    of that name sends them.
+    `serving_default` takes one string[B] for each text column and one int32[B] for each number column; `classify` or
+    `regress`, where the task has it, takes `inputs`, string[B] of serialized `tf.train.Example` with a bytes feature
+    for each text column and an int64 feature for each number column, as TF Serving's API of that name sends them.
 
     Args:
         task: response and signature names.
@@ -81,20 +76,25 @@ def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_
     import tensorflow as tf
 
     answers = answer_function(task, text, network, max_length)
+    specs = input_specs(task)
 
     def one_dimensional(value):
         # A server does not check the shapes that it is fed: without this a wrong rank would be answered with nonsense.
         return tf.ensure_shape(value, [None])
 
     @tf.function
-    def serving_default(**texts):
-        return answers({column: one_dimensional(value) for column, value in texts.items()}, scheme, task.respond)
+    def serving_default(**inputs):
+        return answers({column: one_dimensional(value) for column, value in inputs.items()}, scheme, task.respond)
 
     def of_examples(api):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
         def answer(inputs):
-            features = {column: tf.io.FixedLenFeature([], tf.string) for column in task.text_columns}
-            found = answers(tf.io.parse_example(one_dimensional(inputs), features), scheme, api)
+            features = {name: tf.io.FixedLenFeature([], tf.string) for name in task.text_columns}
+            features |= {name: tf.io.FixedLenFeature([], tf.int64) for name in task.number_columns}
+            parsed = tf.io.parse_example(one_dimensional(inputs), features)
+            # What an int32 cannot hold becomes the nearest number that it can.
+            numbers = {name: tf.saturate_cast(parsed[name], tf.int32) for name in task.number_columns}
+            found = answers({**parsed, **numbers}, scheme, api)
             # TF Serving's APIs of classification and regression take their own outputs and no others.
             return {name: value for name, value in found.items() if name != TRUNCATED}
 
@@ -104,12 +104,12 @@ def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_
     # The plain tf.Variables, each once: TensorFlow's C++ loader finds no others, and a tracked Keras model is stored
     # twice.
     module.weights = [weight.value for weight in network_weights(network)]
-    column = {name: tf.TensorSpec([None], tf.string, name=name) for name in task.text_columns}
+    named = {name: tf.TensorSpec.from_spec(spec, name=name) for name, spec in specs.items()}
     tf.saved_model.save(
         module,
         str(folder),
         signatures={
-            SERVING: serving_default.get_concrete_function(**column),
+            SERVING: serving_default.get_concrete_function(**named),
             **{name: of_examples(api) for name, api in task.apis.items()},
         },
     )

@@ -199,6 +199,8 @@ TASK = Task(
     },
     apis={"classify": classify},
     tune=tune,
-    cell=Cell(blank=True, lists=True, fault=fault, mend="Write names with ';' between them, or a JSON list."),
+    cells={
+        "labels": Cell(blank=True, lists=True, fault=fault, mend="Write names with ';' between them, or a JSON list.")
+    },
     starter="multi-label.csv",
 )

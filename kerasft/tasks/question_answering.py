@@ -220,7 +220,11 @@ TASK = Task(
         "answer_scores": [0.9, 0.05, 0.03, 0.01, 0.01],
         "truncated": False,
     },
-    cell=Cell(blank=True, lists=True, fault=fault, mend="Write a part of the context, letter by letter, or nothing."),
+    cells={
+        "answer": Cell(
+            blank=True, lists=True, fault=fault, mend="Write a part of the context, letter by letter, or nothing."
+        )
+    },
     native=NATIVE,
     overlap=OVERLAP,
     # The questions of one paragraph stay on one side.

@@ -109,7 +109,11 @@ TASK = Task(
     example={"query": "soften old garlic", "document": "Garlic turns mild when baked whole.", "relevance": 1},
     answer={"score": 0.71, "truncated": False},
     apis={"regress": regress},
-    cell=Cell(fault=fault, mend="Write 0 for a document that does not answer the query, 1 or more for one that does."),
+    cells={
+        "relevance": Cell(
+            fault=fault, mend="Write 0 for a document that does not answer the query, 1 or more for one that does."
+        )
+    },
     split_columns=("query",),
     starter="ranking.csv",
 )

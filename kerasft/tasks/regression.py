@@ -118,7 +118,7 @@ TASK = Task(
     example={"text": "Nobody can log in since this morning.", "score": 8.5},
     answer={"value": 8.1, "truncated": False},
     apis={"regress": regress},
-    cell=Cell(fault=fault, mend="Write a number, with a point for the decimals."),
+    cells={"score": Cell(fault=fault, mend="Write a number, with a point for the decimals.")},
     optional_columns=("text_pair",),
     starter="regression.csv",
 )

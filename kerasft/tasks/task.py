@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.data.columns import PLAIN, Cell
+from kerasft.data.columns import Cell
 from kerasft.data.opened import Native
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
@@ -43,8 +43,7 @@ class Task:
     Attributes:
         name: what `--task` takes.
         summary: one line for `kerasft tasks`.
-        text_columns: the columns with text, in the order in which they are packed; also the names of the
-            served inputs.
+        text_columns: the columns with text, in the order in which they are packed; also names of served inputs.
         label_column: the column with the answer to learn.
         learn: (name -> rows: `train`, `eval` and perhaps `test`; the recipe; this task) -> the scheme, and warnings for
             the user, a line each. Raises `KerasftError` for rows that cannot be learnt from.
@@ -67,7 +66,7 @@ class Task:
         balance: (targets, scheme) -> float32[N], a weight a row for `class_weights: balanced`; None where a task has
             no classes.
         tune: (rows, outputs as arrays, scheme) -> the scheme with what the held-out rows teach once training is done.
-        cell: how the label column is read.
+        cells: column -> how its values are read, where that is not plainly.
         native: the formats in which its field writes rows, beside one column for each of the task's.
         optional_columns: those of `text_columns` that the data need not have; all rows then go without.
         overlap: for a task that answers with places in its last text: it reads that text in windows which share so many
@@ -82,6 +81,9 @@ class Task:
         labels: the default order of the label names, used when the data has exactly these.
         defaults: recipe keys that the task sets otherwise than a recipe does, where the user says nothing.
         starter: the file in `kerasft/starter/` that `fit` takes without `--data`.
+        number_columns: columns of whole numbers, which the data must have; served inputs too, int32.
+        marked_column: for a task with `overlap` and one text: the number column that is a place in it, in characters.
+            The word there is marked for the network in its family's way, and only the windows that hold it are read.
     """
 
     name: str
@@ -102,7 +104,7 @@ class Task:
     apis: Mapping[str, Callable[..., Mapping[str, Any]]] = field(default_factory=dict)
     balance: Callable[[np.ndarray, Scheme], np.ndarray] | None = None
     tune: Callable[..., Scheme] | None = None
-    cell: Cell = PLAIN
+    cells: Mapping[str, Cell] = field(default_factory=dict)
     native: Native | None = None
     optional_columns: tuple[str, ...] = ()
     overlap: int | None = None
@@ -112,6 +114,13 @@ class Task:
     labels: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     starter: str | None = None
+    number_columns: tuple[str, ...] = ()
+    marked_column: str | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The served inputs, by the names of their columns: texts, then numbers."""
+        return self.text_columns + self.number_columns
 
 
 def refuse_settings(recipe: Any, task: Task, keys: Sequence[str]) -> None:

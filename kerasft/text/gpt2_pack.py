@@ -44,3 +44,20 @@ def pack_for_reading(
 def read_lengths(segments: Sequence[tf.RaggedTensor]) -> tf.Tensor:
     """Counts the tokens that the rows have before the cut, end-of-text tokens included: int32[B]."""
     return packed_lengths(segments) - 1
+
+
+def tokens_up_to(segment: tf.RaggedTensor, behind: tf.Tensor, most: int) -> tf.RaggedTensor:
+    """The last tokens before a place of each row.
+
+    Args:
+        segment: ragged int32[B, (T)], token ids.
+        behind: int32[B], the token behind the last one wanted; 0 for none.
+        most: tokens of a row.
+
+    Returns:
+        Ragged int32[B, (T)].
+    """
+    start = segment.row_starts()
+    end = start + tf.cast(behind, start.dtype)
+    places = tf.ragged.range(tf.maximum(end - most, start), end, row_splits_dtype=start.dtype)
+    return places.with_values(tf.gather(segment.values, places.values))

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from kerasft.backbones.view import TextFunctions
+from kerasft.backbones.view import Mark, TextFunctions
 from kerasft.text.bert import Tokens
-from kerasft.text.windows import windows
+from kerasft.text.marked import MarkedWord, find_marked, marked_places, windows_with
+from kerasft.text.windows import Windows, windows
+from kerasft.text.word_places import WordPlaces, find_words
 
 # Enough for a book chapter; a request may not make the server work without end.
 MOST_WINDOWS = 64
@@ -27,6 +29,9 @@ class Reading:
         token: int32[W, T], the token of its row's last text that a place holds; -1 for special tokens, other texts and
             filling.
         truncated: bool[B], whether a part of a text is in no window.
+        words: those of the last text of each row; None for a task that marks none.
+        word: the marked ones; None likewise.
+        marked: bool[W, T], the places that hold its tokens; None likewise.
     """
 
     texts: Mapping[str, tf.Tensor]
@@ -35,6 +40,9 @@ class Reading:
     row: tf.Tensor
     token: tf.Tensor
     truncated: tf.Tensor
+    words: WordPlaces | None = None
+    word: MarkedWord | None = None
+    marked: tf.Tensor | None = None
 
     def of_places(self, of_tokens: tf.RaggedTensor) -> tf.Tensor:
         """[W, T]: what each place's token has in ragged [B, (T)], such as an offset; -1 where a place has no token."""
@@ -45,7 +53,13 @@ class Reading:
         return tf.where(self.token >= 0, tf.gather(values, place), tf.cast(-1, of_tokens.dtype))
 
 
-def read(text: TextFunctions, texts: Mapping[str, tf.Tensor], max_length: int, overlap: int) -> Reading:
+def read(
+    text: TextFunctions,
+    texts: Mapping[str, tf.Tensor],
+    max_length: int,
+    overlap: int,
+    marked: tf.Tensor | None = None,
+) -> Reading:
     """Tokenises rows and lays them out in windows over their last text; other texts are whole in each.
 
     Args:
@@ -53,32 +67,51 @@ def read(text: TextFunctions, texts: Mapping[str, tf.Tensor], max_length: int, o
         texts: text column -> string[B], in the task's order.
         max_length: places of a window.
         overlap: tokens that neighbouring windows share.
+        marked: int32[B], a character of the last text of each row: the word there is marked for the network as the
+            family does it, and only the windows that hold it are kept.
 
     Returns:
         The batch. Graph ops only. Other texts are cut where all of them leave the last one less than half a window.
     """
     found = [text.tokenize(column) for column in texts.values()]
     segments = [tokens.ids for tokens in found]
+    words = None if marked is None else find_words([*texts.values()][-1])
+    word = None if words is None else find_marked(words, found[-1], marked)
+    mark = Mark() if word is None else text.mark(segments[-1], word.behind)
     batch = tf.shape(segments[-1].row_splits)[0] - 1
     nothing = tf.RaggedTensor.from_uniform_row_length(tf.zeros([0], tf.int32), 0, nrows=tf.cast(batch, tf.int64))
-    special = text.lengths([nothing for _ in segments])
-    half = (max_length - special) // 2
-    short = [_first(segment, half // max(len(segments) - 1, 1)) for segment in segments[:-1]]
-    used = tf.add_n([special, *(tf.cast(segment.row_lengths(), tf.int32) for segment in short)])
-    parts = windows([*short, segments[-1]], tf.maximum(max_length - used, 1), overlap, MOST_WINDOWS)
-    numbered = windows(
-        [*map(_others, short), _numbers(segments[-1])], tf.maximum(max_length - used, 1), overlap, MOST_WINDOWS
-    )
+    special = text.lengths([nothing for _ in [*segments, *mark.front]])
+    most = (max_length - special) // 2 // max(len(segments) - 1 + len(mark.front), 1)
+    short = [_first(segment, most) for segment in segments[:-1]]
+    ahead = [*short, *(_last(segment, most) for segment in mark.front)]
+    used = tf.add_n([special, *(tf.cast(segment.row_lengths(), tf.int32) for segment in ahead)])
+
+    def laid_out(*rows: tf.RaggedTensor) -> Windows:
+        room = tf.maximum(max_length - used, 1)
+        if word is None:
+            return windows(rows, room, overlap, MOST_WINDOWS)
+        # However many there are: two at most are kept.
+        return windows_with(word, windows(rows, room, overlap, tf.int32.max))
+
+    parts = laid_out(*ahead, segments[-1])
+    numbered = laid_out(*map(_others, ahead), _numbers(segments[-1]))
     inputs = dict(text.pack(parts.segments, max_length=max_length))
     places = text.pack(numbered.segments, max_length=max_length)["token_ids"]
+    token = tf.where(places < _OTHER, _OTHER - 1 - places, -1)
+    its_places = None if word is None else marked_places(word, parts.row, token)
+    if mark.input:
+        inputs[mark.input] = tf.where(its_places, 1, inputs[mark.input])
     shortened = [segment.row_lengths() > kept.row_lengths() for segment, kept in zip(segments[:-1], short, strict=True)]
     return Reading(
         texts=texts,
         tokens=found[-1],
         inputs=inputs,
         row=parts.row,
-        token=tf.where(places < _OTHER, _OTHER - 1 - places, -1),
+        token=token,
         truncated=tf.reduce_any(tf.stack([parts.cut, *shortened]), axis=0),
+        words=words,
+        word=word,
+        marked=its_places,
     )
 
 
@@ -86,6 +119,13 @@ def _first(segment: tf.RaggedTensor, most: tf.Tensor) -> tf.RaggedTensor:
     start = segment.row_starts()
     kept = tf.minimum(segment.row_lengths(), tf.cast(most, start.dtype))
     places = tf.ragged.range(start, start + kept, row_splits_dtype=start.dtype)
+    return places.with_values(tf.gather(segment.values, places.values))
+
+
+def _last(segment: tf.RaggedTensor, most: tf.Tensor) -> tf.RaggedTensor:
+    end = segment.row_limits()
+    kept = tf.minimum(segment.row_lengths(), tf.cast(most, end.dtype))
+    places = tf.ragged.range(end - kept, end, row_splits_dtype=end.dtype)
     return places.with_values(tf.gather(segment.values, places.values))
 
 

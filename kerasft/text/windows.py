@@ -52,6 +52,14 @@ def windows(segments: Sequence[tf.RaggedTensor], room: tf.Tensor, overlap: int, 
     return Windows(tuple(parts), row, first, needed > most)
 
 
+def chosen(found: Windows, kept: tf.Tensor) -> Windows:
+    """Some of the windows, by kept bool[W]; `cut` says which rows have lost one."""
+    number = tf.where(kept)[:, 0]
+    lost = tf.math.unsorted_segment_sum(tf.cast(~kept, tf.int32), found.row, tf.size(found.cut)) > 0
+    parts = tuple(_rows(segment, number) for segment in found.segments)
+    return Windows(parts, tf.gather(found.row, number), tf.gather(found.first, number), found.cut | lost)
+
+
 def _rows(segment: tf.RaggedTensor, row: tf.Tensor) -> tf.RaggedTensor:
     """Some rows of a ragged tensor, with repeats."""
     start = tf.gather(segment.row_starts(), row)

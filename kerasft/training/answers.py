@@ -8,6 +8,7 @@ import numpy as np
 
 from kerasft.backbones.view import TextFunctions
 from kerasft.data.encode import encode
+from kerasft.data.inputs import Values, input_specs, input_tensors, inputs_of, marked_of, read_inputs, some
 from kerasft.data.pipeline import Encoded, token_batch
 from kerasft.data.rows import Rows
 from kerasft.run import Run
@@ -26,14 +27,14 @@ class Asked:
         task: whose answers.
         text: the family's text functions.
         max_length: tokens of a row or window.
-        texts: text column -> N texts, str or bytes.
+        inputs: of the task -> N values: texts as str or bytes, numbers as int32[N].
         encoded: the rows' tokens.
     """
 
     task: Task
     text: TextFunctions
     max_length: int
-    texts: Mapping[str, Sequence[Any]]
+    inputs: Values
     encoded: Encoded
 
     def logits(self, model, batch_of: BatchOf, batch_size: int) -> Logits:
@@ -41,38 +42,40 @@ class Asked:
         predict = predict_logits if self.task.overlap is None else predict_places
         return predict(model, batch_of, self.encoded.lengths, batch_size)
 
-    def answers(self, logits: Logits, scheme: Scheme, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """What the export would serve for these logits: `task.respond`'s outputs as arrays.
+    def answers(
+        self, logits: Logits, scheme: Scheme, rows: np.ndarray | None = None, respond: Callable | None = None
+    ) -> dict[str, np.ndarray]:
+        """What the export would serve for these logits, as arrays.
 
         Args:
             logits: of all rows.
             scheme: what the task has learnt of its answers.
             rows: int[M], the rows wanted; all when None.
+            respond: one of `task.apis`; `task.respond` when None.
 
         Returns:
             Output name -> array[M, …], as wide as these rows ask for.
         """
+        respond = respond or self.task.respond
         if self.task.overlap is None:
-            return _arrays(self.task.respond(logits if rows is None else logits[rows], scheme))
+            return _arrays(respond(logits if rows is None else logits[rows], scheme))
         import tensorflow as tf
 
-        from kerasft.text.reading import read
-
-        column = {name: tf.TensorSpec([None], tf.string) for name in self.texts}
-
         # A graph: decoding walks from word to word.
-        @tf.function(input_signature=[column, tf.TensorSpec([None, None, *logits[0].shape[1:]], tf.float32)])
-        def respond(texts, stacked):
-            return self.task.respond(stacked, scheme, read(self.text, texts, self.max_length, self.task.overlap))
+        @tf.function(
+            input_signature=[input_specs(self.task), tf.TensorSpec([None, None, *logits[0].shape[1:]], tf.float32)]
+        )
+        def answer(inputs, stacked):
+            return respond(stacked, scheme, read_inputs(self.text, inputs, self.task, self.max_length))
 
         wanted = np.arange(len(self.encoded.uncut)) if rows is None else rows
         parts = []
         for start in range(0, max(len(wanted), 1), _ROWS):
-            some = wanted[start : start + _ROWS]
-            texts = {name: tf.constant([of[row] for row in some], tf.string) for name, of in self.texts.items()}
-            first, behind = (np.searchsorted(self.encoded.places.row, some, side) for side in ("left", "right"))
+            these = wanted[start : start + _ROWS]
+            first, behind = (np.searchsorted(self.encoded.places.row, these, side) for side in ("left", "right"))
             windows = [logits[number] for pair in zip(first, behind, strict=True) for number in range(*pair)]
-            parts.append(_arrays(respond(texts, _stacked(windows))))
+            inputs = input_tensors(some(self.inputs, these), self.task)
+            parts.append(_arrays(answer(inputs, _stacked(windows))))
         return joined(parts)
 
 
@@ -107,9 +110,10 @@ def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
 def answers_of(run: Run, model, rows: Rows) -> Callable[[Scheme], dict[str, np.ndarray]]:
     """Answers a run's model gives to rows: a function of the scheme, which may still be tuned."""
     task = run.task
-    texts = {name: rows.table.column(name) for name in task.text_columns}
-    encoded = encode(run.text, list(texts.values()), run.recipe.max_length, overlap=task.overlap)
-    plain = {name: rows.column(name) for name in task.text_columns}
-    asked = Asked(task, run.text, run.recipe.max_length, plain, encoded)
+    inputs = inputs_of(rows, task)
+    texts = [rows.table.column(name) for name in task.text_columns]
+    marked = marked_of(inputs, task)
+    encoded = encode(run.text, texts, run.recipe.max_length, overlap=task.overlap, marked=marked)
+    asked = Asked(task, run.text, run.recipe.max_length, inputs, encoded)
     logits = asked.logits(model, lambda chosen: token_batch(encoded, chosen), _ROWS)
     return lambda scheme: asked.answers(logits, scheme)

@@ -147,5 +147,5 @@ def _gather(task, backbone, recipe, seed, settings) -> Recipe:
 
 
 def _columns(task: Task) -> str:
-    needed = [name for name in (*task.text_columns, task.label_column) if name not in task.optional_columns]
+    needed = [name for name in (*task.inputs, task.label_column) if name not in task.optional_columns]
     return ", ".join(f"'{name}'" for name in needed)

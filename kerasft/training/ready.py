@@ -159,6 +159,7 @@ def examples(here: Ready, folder: Path) -> list:
         Two `kerasft.training.job.Examples`.
     """
     from kerasft.data.encode import encode
+    from kerasft.data.inputs import marked_of, numbers_of
     from kerasft.training.job import Examples
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -166,7 +167,8 @@ def examples(here: Ready, folder: Path) -> list:
     for name, rows in (("train", here.sets.train), ("eval", here.sets.held_out)):
         (folder / name).mkdir(parents=True)
         columns = [rows.table.column(column) for column in task.text_columns]
-        encoded = encode(here.text, columns, here.recipe.max_length, folder / name, task.overlap)
+        marked = marked_of(numbers_of(rows, task), task)
+        encoded = encode(here.text, columns, here.recipe.max_length, folder / name, task.overlap, marked)
         if task.overlap is None:
             targets = task.targets(rows, here.sets.scheme)
         else:

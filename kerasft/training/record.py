@@ -9,7 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kerasft.atomic import new_file
+from kerasft.data.inputs import inputs_of
 from kerasft.data.prepare import Sets
 from kerasft.data.rows import Rows
 from kerasft.run import write_json
@@ -61,7 +64,8 @@ def write_skipped(folder: Path, sets: Sets) -> None:
 
 
 def write_proof_rows(folder: Path, task: Task, held_out: Rows) -> None:
-    """Some held-out texts stay with the run: an export is proven on them."""
-    columns = [held_out.column(name)[:PROOF_ROWS] for name in task.text_columns]
-    rows = [dict(zip(task.text_columns, texts, strict=True)) for texts in zip(*columns, strict=True)]
+    """Some held-out inputs stay with the run: an export is proven on them."""
+    inputs = inputs_of(held_out.take(range(min(PROOF_ROWS, len(held_out)))), task)
+    columns = [values.tolist() if isinstance(values, np.ndarray) else values for values in inputs.values()]
+    rows = [dict(zip(inputs, values, strict=True)) for values in zip(*columns, strict=True)]
     write_json(folder / "proof_rows.json", rows)

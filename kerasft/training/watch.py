@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 
+from kerasft.data.inputs import inputs_of
 from kerasft.errors import KerasftError
 from kerasft.network import depths
 from kerasft.training.answers import Asked, Logits
@@ -36,8 +37,8 @@ def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, h
     """
     task, scheme = job.task, job.scheme
     with _averages(trainable):
-        texts = {name: held_out.rows.column(name) for name in task.text_columns}
-        asked = Asked(task, job.text, job.recipe.max_length, texts, held_out.encoded)
+        inputs = inputs_of(held_out.rows, task)
+        asked = Asked(task, job.text, job.recipe.max_length, inputs, held_out.encoded)
         logits = asked.logits(trainable, lambda rows: batch_of(held_out, rows), job.recipe.learning.batch_size)
         eval_loss = mean_loss(task.loss(0.0), held_out, logits)
         figure = float(task.measure(held_out.rows, asked.answers(logits, scheme), scheme)[task.headline])

@@ -165,7 +165,8 @@ def arguments() -> argparse.Namespace:
     only.add_argument("--peer-only", action="store_true")
     parser.add_argument("--results", default="tasks.json", help="the table is written beside it, as .md")
     options = parser.parse_args()
-    if not options.kerasft_only and not (options.peer_python and options.model):
+    peer = not options.kerasft_only and any(ENTRIES[name].peer for name in options.tasks)
+    if peer and not (options.peer_python and options.model):
         parser.error("the peer needs --peer-python and --model (or pass --kerasft-only)")
     return options
 
@@ -176,7 +177,8 @@ def in_turn(options: argparse.Namespace) -> Iterable[tuple[int, str, str]]:
     for round_number, seed in enumerate(options.seeds):
         for number, name in enumerate(options.tasks):
             for side in wanted[:: 1 if (round_number + number) % 2 else -1]:
-                yield seed, name, side
+                if side == "kerasft" or ENTRIES[name].peer:
+                    yield seed, name, side
 
 
 def main() -> None:

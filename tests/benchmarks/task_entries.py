@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench_training import timed
-from task_rows import cut, read_rows, split, write_rows
+from role_rows import baselines
+from task_rows import count, cut, known, read_rows, split, write_rows
 from word_spans import span_figures, spans_of, widened
 
 
@@ -38,6 +39,7 @@ class Entry:
         batch_size: of the peer.
         most: training and held-out rows, where not all are wanted.
         more: (kerasft's run folder, files, its figures) -> figures that are not in metrics.json; not timed.
+        peer: whether the peer knows the task.
     """
 
     task: str
@@ -47,6 +49,7 @@ class Entry:
     batch_size: int = 32
     most: tuple[int, int] | None = None
     more: Callable[[Path, Files, dict], dict[str, float]] | None = None
+    peer: bool = True
 
 
 def kerasft_answers(run: Path, files: Files) -> Iterable[tuple[dict, dict]]:
@@ -84,6 +87,15 @@ def f1_of_words(run: Path, files: Files, found: dict) -> dict[str, float]:
     return {"word_f1": span_figures(truth, given)["f1"]}
 
 
+def f1_without_a_model(run: Path, files: Files, found: dict) -> dict[str, float]:
+    """What two guesses at the nearest nouns reach on the same rows."""
+    train, held_out = read_rows(files.train), read_rows(files.held_out)
+    roles = sum(len(row["roles"]) for row in held_out)
+    if roles != found["roles"]:
+        raise ValueError(f"kerasft reads {found['roles']} roles, the file has {roles}")
+    return baselines(train, held_out)
+
+
 TAGS = ("word_f1", "f1")
 
 ENTRIES = {
@@ -110,6 +122,13 @@ ENTRIES = {
         batch_size=16,
         most=(2000, 500),
     ),
+    "srl": Entry(
+        "semantic-role-labeling",
+        "srl/up_english_ewt/train.conllu",
+        ("f1", "core_f1", "majority_f1", "nearest_noun_f1"),
+        more=f1_without_a_model,
+        peer=False,
+    ),
 }
 
 
@@ -122,8 +141,9 @@ def make_files(entry: Entry, folder: Path, options: argparse.Namespace) -> Files
     train, held_out = (read_rows(source), read_rows(dev)) if dev.is_file() else split(read_rows(source))
     if most := (options.limit, options.limit) if options.limit else entry.most:
         train, held_out = cut(train, held_out, most)
+    held_out = known(train, held_out)
     folder.mkdir()
-    files = Files(folder / f"train{source.suffix}", folder / f"dev{source.suffix}", len(train), len(held_out))
+    files = Files(folder / f"train{source.suffix}", folder / f"dev{source.suffix}", count(train), count(held_out))
     write_rows(files.train, train)
     write_rows(files.held_out, held_out)
     return files

@@ -10,6 +10,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from role_rows import read_sentences, write_sentences
+
 HELD_OUT = 0.15
 FEWEST_TEXTS = 5  # of a label, in a trial of few rows: kerasft refuses to learn a rarer one
 
@@ -83,6 +85,7 @@ FORMATS = {
     ".jsonl": (_read_jsonl, _write_jsonl),
     ".conll": (_read_conll, _write_conll),
     ".json": (_read_squad, _write_squad),
+    ".conllu": (read_sentences, write_sentences),
 }
 
 
@@ -94,6 +97,11 @@ def read_rows(path: Path) -> list[dict]:
 def write_rows(path: Path, rows: list[dict]) -> None:
     """Writes rows, at least one, in the format of the file's suffix."""
     FORMATS[path.suffix][1](path, rows)
+
+
+def count(rows: list[dict]) -> int:
+    """How many rows kerasft makes of them: one for each predicate of a sentence, else one each."""
+    return sum(len(row.get("predicates", (1,))) for row in rows)
 
 
 def draw(text: str) -> float:
@@ -114,7 +122,15 @@ def labels_of(row: dict) -> list[str]:
     """The row's labels: none, one or several."""
     if "tags" in row:
         return sorted({tag.partition("-")[2] for tag in row["tags"] if tag != "O"})
+    if "roles" in row:
+        return sorted(set(row["roles"].values()))
     return row["labels"] if "labels" in row else [row["label"]] if "label" in row else []
+
+
+def known(train: list[dict], held_out: list[dict]) -> list[dict]:
+    """The held-out rows less those with a label that no training row has, which kerasft refuses."""
+    labels = {label for row in train for label in labels_of(row)}
+    return [row for row in held_out if labels.issuperset(labels_of(row))]
 
 
 def cut(train: list[dict], held_out: list[dict], most: tuple[int, int]) -> tuple[list[dict], list[dict]]:

@@ -9,7 +9,7 @@ import pytest
 import kerasft
 from kerasft.answering import answer_all, open_answerer
 from kerasft.data.prepare import read_for, starter_file
-from kerasft.export.hostile import HOSTILE_TEXTS
+from kerasft.export.hostile import HOSTILE_TEXTS, hostile_numbers
 from kerasft.export.session import Session
 from kerasft.tasks import TASKS, find_task
 from kerasft.tasks.text_classification import order_labels
@@ -57,21 +57,22 @@ def test_from_rows_to_served_answers(name, family, families, tmp_path):
     assert task.headline in run.metrics["metrics"]
     exported = run.export(export_dir=tmp_path / "saved_models")
 
-    names = run.task.text_columns
-    texts = {column: [row[column].encode() for row in rows[:200]] for column in names}
+    names, numbers = run.task.text_columns, run.task.number_columns
+    asked = {column: [row[column].encode() for row in rows[:200]] for column in names}
     for shift, column in enumerate(names):
         strange = [text for _, text in HOSTILE_TEXTS]
-        texts[column] += strange[shift:] + strange[:shift]
-    asked = [dict(zip(names, row, strict=True)) for row in zip(*texts.values(), strict=True)]
-    surrogates = [{column: text.decode("utf-8", "surrogateescape") for column, text in row.items()} for row in asked]
+        asked[column] += strange[shift:] + strange[:shift]
+    odd = hostile_numbers(asked[names[-1]][-len(HOSTILE_TEXTS) :])
+    asked |= {column: np.array([int(row[column]) for row in rows[:200]] + odd, np.int32) for column in numbers}
+    texts = {column: [text.decode("utf-8", "surrogateescape") for text in asked[column]] for column in names}
     with Session(exported) as session:
-        served = session.run("serving_default", texts)
-        assert set(session.signatures["serving_default"].inputs) == set(names)
+        served = session.run("serving_default", asked)
+        assert set(session.signatures["serving_default"].inputs) == {*names, *numbers}
         assert set(session.signatures) == {"serving_default", *task.apis}
     assert set(served) == set(task.answer)
-    answers = answer_all(open_answerer(run), {column: [row[column] for row in surrogates] for column in names})
+    answers = answer_all(open_answerer(run), {**asked, **texts})
     for key, value in served.items():
-        assert len(value) == len(asked)
+        assert len(value) == len(asked[names[0]])
         if value.dtype.kind == "f":
             np.testing.assert_allclose(answers[key], value, atol=1e-5)
         else:
@@ -83,7 +84,7 @@ def test_from_rows_to_served_answers(name, family, families, tmp_path):
 @pytest.mark.parametrize("name", TASKS)
 def test_the_example_and_the_answer_are_of_the_tasks_kind(name):
     task = TASKS[name]
-    required = {*task.text_columns, task.label_column} - set(task.optional_columns)
+    required = {*task.inputs, task.label_column} - set(task.optional_columns)
     assert required <= set(task.example) <= required | set(task.optional_columns)
     assert task.headline
     json.dumps([dict(task.example), dict(task.answer)])
@@ -96,7 +97,7 @@ def test_the_example_and_the_answer_are_of_the_tasks_kind(name):
 def test_the_starter_data_is_sound(name):
     task = TASKS[name]
     rows = read_for(task, starter_file(task)).rows
-    there = [rows.column(column) for column in task.text_columns if column in rows.table.column_names]
+    there = [rows.column(column) for column in task.inputs if column in rows.table.column_names]
     texts = list(zip(*there, strict=True))
     assert len(rows) >= 100
     assert len(set(texts)) == len(rows)

@@ -5,6 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kerasft.export.hostile import HOSTILE_TEXTS
+from kerasft.text.word_kinds import in_word
 from kerasft.text.word_places import find_words
 
 
@@ -55,3 +56,14 @@ def test_bytes_that_are_no_text_break_nothing():
         assert part.shape[0] == len(texts)
     sizes = [len(text) for text in texts]
     assert all(max([0, *ends]) <= size for ends, size in zip(found.byte_ends.to_list(), sizes, strict=True))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=30))
+@example("\u0301a\u0301\u200d \u0301b")
+def test_rows_are_checked_by_the_same_words(text):
+    found = find_words(tf.constant([text.encode()]))
+    inside = set()
+    for start, end in zip(found.char_starts.to_list()[0], found.char_ends.to_list()[0], strict=True):
+        inside |= set(range(start, end))
+    assert {place for place in range(len(text)) if in_word(text, place)} == inside
