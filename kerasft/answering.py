@@ -10,6 +10,7 @@ import numpy as np
 from kerasft.data.inputs import Values, input_specs, input_tensors, inputs_of, some
 from kerasft.data.prepare import read_for, with_columns
 from kerasft.data.read import Read
+from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.export.versions import PROOF, version_folder
 from kerasft.run import Run, load_run, read_json
@@ -29,12 +30,14 @@ class Answerer:
         scheme: what the task has learnt of its answers.
         columns: task column -> column of the file it was trained on.
         answer: (input -> B texts as bytes, or B whole numbers) -> output name -> array[B, …].
+        run: that it was opened from; None for an export.
     """
 
     task: Task
     scheme: Scheme
     columns: Mapping[str, str]
     answer: Callable[[Values], Mapping[str, np.ndarray]]
+    run: Run | None = None
 
 
 def open_answerer(target: Run | str | Path) -> Answerer:
@@ -72,7 +75,7 @@ def _run_answerer(run: Run) -> Answerer:
         outputs = graph(input_tensors(inputs, run.task))
         return {name: value.numpy() for name, value in outputs.items()}
 
-    return Answerer(run.task, run.scheme, run.recipe.columns, answer)
+    return Answerer(run.task, run.scheme, run.recipe.columns, answer, run)
 
 
 def _export_answerer(folder: Path) -> Answerer:
@@ -158,8 +161,22 @@ def evaluate(target: Run | str | Path, data: Any, columns: Mapping[str, str] | N
     task = answerer.task
     if task.check or task.overlap is None:
         (task.check or task.targets)(rows, answerer.scheme)
-    answers = answer_all(answerer, inputs_of(rows, task))
+    answers = _judged(answerer, rows) if task.draws else answer_all(answerer, inputs_of(rows, task))
     return {"task": task.name, "metrics": task.measure(rows, answers, answerer.scheme)}
+
+
+def _judged(answerer: Answerer, rows: Rows) -> Mapping[str, np.ndarray]:
+    """What a task is measured by whose rows ask for no answers."""
+    from kerasft.network import full_model
+    from kerasft.training.answers import answers_of
+
+    run = answerer.run
+    if run is None:
+        raise KerasftError(
+            f"Task '{answerer.task.name}' is measured on tokens that it hides itself, which an export cannot do: "
+            "evaluate the run that it came from."
+        )
+    return answers_of(run, full_model(run.network), rows)(answerer.scheme)
 
 
 def predict(target: Run | str | Path, data: Any, columns: Mapping[str, str] | None = None) -> list[dict[str, Any]]:

@@ -77,6 +77,62 @@ def span_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: fl
     return keras.Model({"hidden": hidden, "padding_mask": mask}, logits - 1e9 * (1.0 - kept)[..., None], name="head")
 
 
+def vocabulary_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: float = 0.1, *, embedding):
+    """At some places of a text, a logit for each piece of the vocabulary: the head of masked language modelling.
+
+    As in Devlin et al. 2019: a linear layer, GELU, a layer norm, then the product with each row of the token embeddings
+    (tied weights, Press and Wolf 2017) and a bias. At the places alone: over a vocabulary of 30,000 pieces, logits at
+    every place would cost more than a small backbone.
+
+    Args:
+        hidden_size: H of the backbone.
+        outputs: not used: there are V logits.
+        pooling: not used; heads take the same arguments.
+        dropout: not used: the backbone's last block has its own.
+        embedding: the layer with the token embeddings [V, H]. It stays the backbone's: whether the matrix trains is
+            said there, and its weights are not among the head's.
+
+    Returns:
+        A `keras.Model` from hidden float[B, T, H], padding mask int32[B, T] and `chosen` int32[B, P], the places, to
+        logits float32[B, P, V].
+    """
+    import keras
+    import tensorflow as tf
+    from keras import ops
+
+    pieces = embedding.input_dim
+
+    class AtPlaces(keras.layers.Layer):
+        def call(self, hidden, chosen):
+            return tf.gather(hidden, chosen, batch_dims=1)
+
+    class Tied(keras.layers.Layer):
+        def build(self, input_shape):
+            self.bias = self.add_weight(name="bias", shape=(pieces,), initializer="zeros")
+
+        def call(self, states):
+            # Not an attribute, which would make the matrix a weight of the head too.
+            matrix = tf.convert_to_tensor(embedding.embeddings)
+            logits = tf.matmul(tf.reshape(states, [-1, hidden_size]), matrix, transpose_b=True) + self.bias
+            return tf.reshape(logits, [tf.shape(states)[0], tf.shape(states)[1], pieces])
+
+    hidden = keras.Input((None, hidden_size), name="hidden")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    chosen = keras.Input((None,), dtype="int32", name="chosen")
+    states = AtPlaces(name="at_places")(hidden, chosen)
+    states = keras.layers.Dense(
+        hidden_size,
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+        dtype="float32",
+        name="transform",
+    )(ops.cast(states, "float32"))
+    states = keras.layers.LayerNormalization(epsilon=1e-12, dtype="float32", name="transform_norm")(
+        ops.gelu(states, approximate=True)
+    )
+    logits = Tied(dtype="float32", name="logits")(states)
+    return keras.Model({"hidden": hidden, "padding_mask": mask, "chosen": chosen}, logits, name="head")
+
+
 def _pool(hidden, mask, pooling: str):
     from keras import ops
 

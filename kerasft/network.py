@@ -29,7 +29,8 @@ def full_model(network: Network, frozen_below: int = 0, recompute: bool = False)
             again in it. Same gradients and weights, less memory, about a third more time.
 
     Returns:
-        A `keras.Model` from the token inputs (int32[B, T] each, `padding_mask` among them) to logits.
+        A `keras.Model` from the token inputs (int32[B, T] each, `padding_mask` among them), and what the head asks for
+        beside them, to logits.
     """
     import keras
 
@@ -41,7 +42,8 @@ def full_model(network: Network, frozen_below: int = 0, recompute: bool = False)
     else:
         hidden = backbone.embed(inputs)
     hidden = _run_blocks(network, frozen_below, hidden, mask, recompute)
-    return keras.Model(inputs, _logits(network, hidden, mask), name="full")
+    asked = _asked(network)
+    return keras.Model({**inputs, **asked}, _logits(network, hidden, mask, asked), name="full")
 
 
 def _run_blocks(network: Network, start: int, hidden, mask, recompute: bool):
@@ -80,7 +82,8 @@ def suffix_model(network: Network, start: int, recompute: bool = False):
         recompute: as in `full_model`.
 
     Returns:
-        A `keras.Model` from `hidden` float[B, T, H] and `padding_mask` int32[B, T] to logits.
+        A `keras.Model` from `hidden` float[B, T, H], `padding_mask` int32[B, T] and what the head asks for beside
+        them, to logits.
     """
     import keras
 
@@ -88,7 +91,9 @@ def suffix_model(network: Network, start: int, recompute: bool = False):
     hidden = entry = keras.Input((None, backbone.hidden_size), name="hidden")
     mask = keras.Input((None,), dtype="int32", name="padding_mask")
     hidden = _run_blocks(network, start, hidden, mask, recompute)
-    return keras.Model({"hidden": entry, "padding_mask": mask}, _logits(network, hidden, mask), name=f"from_{start}")
+    asked = _asked(network)
+    inputs = {"hidden": entry, "padding_mask": mask, **asked}
+    return keras.Model(inputs, _logits(network, hidden, mask, asked), name=f"from_{start}")
 
 
 def prefix_model(network: Network, stops: Sequence[int]):
@@ -138,5 +143,17 @@ def depths(network: Network) -> dict[str, int]:
     return {weight.path: depth for depth, layers in enumerate(levels) for layer in layers for weight in layer.weights}
 
 
-def _logits(network: Network, hidden, mask):
-    return network.head({"hidden": network.backbone.finish(hidden), "padding_mask": mask})
+def _asked(network: Network) -> dict[str, Any]:
+    """What the head takes beside hidden states and mask, as inputs of a new model."""
+    import keras
+
+    usual = ("hidden", "padding_mask")
+    return {
+        name: keras.Input(entry.shape[1:], dtype=entry.dtype, name=name)
+        for name, entry in network.head.input.items()
+        if name not in usual
+    }
+
+
+def _logits(network: Network, hidden, mask, asked):
+    return network.head({"hidden": network.backbone.finish(hidden), "padding_mask": mask, **asked})

@@ -4,6 +4,7 @@ recipe.yaml    every key spelt out
 run.json       task, scheme, data fingerprint, what was said of the data, versions
 backbone/      the backbone's definition and vocabulary, no weights
 model.weights.h5
+adapted_backbone/  of a task that adapts one: a folder that `--backbone` takes
 history.csv    one line an epoch
 metrics.json   figures and seconds; written last, so a run without it did not finish
 skipped.jsonl  rows left out with --on-bad-row skip
@@ -27,6 +28,7 @@ from kerasft.training.recipe import Recipe, make_recipe, recipe_yaml
 from kerasft.training.settings import read_settings
 
 WEIGHTS = "model.weights.h5"
+ADAPTED = "adapted_backbone"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,12 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """`metrics.json`: `task`, `metrics`, `seconds`, `phases`."""
         return read_json(self.folder / "metrics.json")
+
+    @property
+    def adapted(self) -> Path | None:
+        """The folder of its adapted backbone, which `backbone=` takes; None for a task that does not leave one."""
+        folder = self.folder / ADAPTED
+        return folder if folder.is_dir() else None
 
     @cached_property
     def text(self):
@@ -99,7 +107,8 @@ class Run:
 
 def make_head(task: Task, recipe: Recipe, backbone, text, scheme: Scheme):
     """The task's head on a backbone; the family's own pooling where the recipe names none."""
-    return task.head(backbone.hidden_size, task.outputs(scheme), recipe.pooling or text.pooling, recipe.dropout)
+    tied = {"embedding": backbone.token_embedding} if task.tied else {}
+    return task.head(backbone.hidden_size, task.outputs(scheme), recipe.pooling or text.pooling, recipe.dropout, **tied)
 
 
 def read_json(path: Path) -> dict[str, Any]:

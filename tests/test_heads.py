@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasft.heads import pooled_head
+from kerasft.heads import pooled_head, vocabulary_head
 
 HIDDEN = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
 MASK = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], np.int32)
@@ -35,3 +35,23 @@ def test_what_is_pooled(pooling, pooled):
 def test_a_batch_of_no_rows(pooling):
     head = pooled_head(4, 3, pooling)
     assert head({"hidden": np.zeros((0, 2, 4), np.float32), "padding_mask": np.zeros((0, 2), np.int32)}).shape == (0, 3)
+
+
+def test_the_vocabulary_head_answers_at_places_with_the_embeddings_it_is_given():
+    import keras
+
+    embedding = keras.layers.Embedding(7, 4)
+    embedding.build()
+    head = vocabulary_head(4, 0, embedding=embedding)
+    hidden = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    chosen = np.array([[2, 0], [1, 0]], np.int32)
+    inputs = {"hidden": hidden, "padding_mask": np.ones((2, 3), np.int32), "chosen": chosen}
+    logits = np.asarray(head(inputs))
+    assert logits.shape == (2, 2, 7)
+    embedding.embeddings.assign(2 * embedding.embeddings)
+    np.testing.assert_allclose(np.asarray(head(inputs)), 2 * logits, rtol=1e-5)
+    # The matrix is not the head's: neither to train, nor to store.
+    assert sorted(tuple(weight.shape) for weight in head.weights) == [(4,), (4,), (4,), (4, 4), (7,)]
+    for rows, places in ((2, 0), (0, 2)):
+        empty = {**inputs, "hidden": hidden[:rows], "padding_mask": np.ones((rows, 3), np.int32)}
+        assert head({**empty, "chosen": chosen[:rows, :places]}).shape == (rows, places, 7)

@@ -7,7 +7,7 @@ from pathlib import Path
 from kerasft.backbones.view import Backbone, Mark, TextFunctions
 from kerasft.errors import KerasftError
 
-_START, _END, _PAD, _UNKNOWN = "[CLS]", "[SEP]", "[PAD]", "[UNK]"
+_START, _END, _PAD, _UNKNOWN, _MASK = "[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]"
 
 
 def view(model) -> Backbone:
@@ -27,6 +27,8 @@ def view(model) -> Backbone:
         run_block=_run_block,
         top=(),
         finish=lambda hidden: hidden,
+        token_embedding=model.token_embedding,
+        model=model,
     )
 
 
@@ -56,14 +58,10 @@ def text_functions(folder: Path) -> TextFunctions:
         KerasftError: no vocabulary, or one without BERT's special tokens.
     """
     from kerasft.text.bert import make_tokenizer
+    from kerasft.text.fillings import wordpiece_filling
     from kerasft.text.pack import pack, packed_lengths
-    from kerasft.text.vocabulary import read_vocabulary
 
-    places = [folder / "vocab.txt", folder / "assets" / "tokenizer" / "vocabulary.txt"]
-    place = next((path for path in places if path.is_file()), None)
-    if place is None:
-        raise KerasftError(f"Backbone folder {folder} has no vocabulary: expected {places[0]} or {places[1]}.")
-    vocabulary = read_vocabulary(place)
+    vocabulary = _vocabulary(folder)
     casing = _casing(folder, vocabulary)
     ids = {piece: number for number, piece in enumerate(vocabulary)}
     special = {"start_id": ids[_START], "end_id": ids[_END]}
@@ -78,7 +76,34 @@ def text_functions(folder: Path) -> TextFunctions:
         pooling="mean",
         # The second of two texts has segment id 1; of one text, the marked word.
         mark=lambda ids, behind: Mark(input="segment_ids"),
+        filling=partial(wordpiece_filling, vocabulary, _MASK),
     )
+
+
+def save_tokenizer(source: Path, target: Path) -> None:
+    """Writes vocabulary and casing of one backbone folder into a Keras preset folder."""
+    from keras_nlp.models import BertTokenizer
+
+    vocabulary = _vocabulary(source)
+    casing = _casing(source, vocabulary)
+    BertTokenizer(vocabulary=list(vocabulary), lowercase=casing["lowercase"]).save_to_preset(str(target))
+    # What Keras' own settings have no place for.
+    settings = {
+        "do_lower_case": casing["lowercase"],
+        "strip_accents": casing["strip_accents"],
+        "tokenize_chinese_chars": casing["split_cjk"],
+    }
+    (target / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _vocabulary(folder: Path) -> tuple[str, ...]:
+    from kerasft.text.vocabulary import read_vocabulary
+
+    places = [folder / "vocab.txt", folder / "assets" / "tokenizer" / "vocabulary.txt"]
+    place = next((path for path in places if path.is_file()), None)
+    if place is None:
+        raise KerasftError(f"Backbone folder {folder} has no vocabulary: expected {places[0]} or {places[1]}.")
+    return read_vocabulary(place)
 
 
 def _read_json(path: Path) -> dict:

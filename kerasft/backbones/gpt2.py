@@ -23,6 +23,8 @@ def view(model) -> Backbone:
         run_block=_run_block,
         top=(model.layer_norm,),
         finish=model.layer_norm,
+        token_embedding=model.token_embedding,
+        model=model,
     )
 
 
@@ -48,17 +50,12 @@ def text_functions(folder: Path) -> TextFunctions:
     Raises:
         KerasftError: no vocabulary, or one that is not GPT-2's sort.
     """
+    from kerasft.text.fillings import byte_pair_filling
     from kerasft.text.gpt2 import make_tokenizer
     from kerasft.text.gpt2_pack import pack_for_reading, read_lengths, tokens_up_to
     from kerasft.text.gpt2_vocabulary import read_byte_pairs
 
-    assets = folder / "assets" / "tokenizer"
-    places = [(folder / "vocab.json", folder / "merges.txt"), (assets / "vocabulary.json", assets / "merges.txt")]
-    place = next((files for files in places if all(file.is_file() for file in files)), None)
-    if place is None:
-        expected = " or ".join(f"{vocabulary} with {merges.name}" for vocabulary, merges in places)
-        raise KerasftError(f"Backbone folder {folder} has no vocabulary: expected {expected}.")
-    vocabulary = read_byte_pairs(*place)
+    vocabulary = read_byte_pairs(*_files(folder))
     return TextFunctions(
         family="gpt2",
         vocabulary=vocabulary.pieces,
@@ -70,7 +67,28 @@ def text_functions(folder: Path) -> TextFunctions:
         pooling="last",
         # There are no segment ids: what leads up to the word is read first.
         mark=lambda ids, behind: Mark(front=[tokens_up_to(ids, behind, _IN_FRONT)]),
+        # GPT-2 has no token of its own for a hidden one.
+        filling=partial(byte_pair_filling, vocabulary.merges.tokens, vocabulary.end_of_text),
     )
+
+
+def save_tokenizer(source: Path, target: Path) -> None:
+    """Writes the vocabulary of one backbone folder into a Keras preset folder."""
+    from keras_nlp.models import GPT2Tokenizer
+
+    vocabulary, merges = (str(path) for path in _files(source))
+    GPT2Tokenizer(vocabulary=vocabulary, merges=merges).save_to_preset(str(target))
+
+
+def _files(folder: Path) -> tuple[Path, Path]:
+    """The vocabulary and the merges."""
+    assets = folder / "assets" / "tokenizer"
+    places = [(folder / "vocab.json", folder / "merges.txt"), (assets / "vocabulary.json", assets / "merges.txt")]
+    place = next((files for files in places if all(file.is_file() for file in files)), None)
+    if place is None:
+        expected = " or ".join(f"{vocabulary} with {merges.name}" for vocabulary, merges in places)
+        raise KerasftError(f"Backbone folder {folder} has no vocabulary: expected {expected}.")
+    return place
 
 
 def _max_length(folder: Path) -> int:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+from kerasft.atomic import new_folder, publish
 from kerasft.backbones import bert, gpt2
 from kerasft.backbones.view import Backbone, TextFunctions
 from kerasft.errors import KerasftError
@@ -59,6 +60,35 @@ def load_backbone(folder: Path, weights: bool = True) -> Backbone:
 def load_text_functions(folder: Path) -> TextFunctions:
     """The text functions of a backbone folder; needs no weights."""
     return FAMILIES[family_of(folder)].text_functions(folder)
+
+
+def save_backbone(source: Path, trained: Backbone, folder: Path) -> None:
+    """Writes a backbone with new weights as a Keras preset folder, which `--backbone` and keras-nlp take.
+
+    Args:
+        source: the folder that it was made from. What the network does not use (BERT's pooler) and the tokenizer are
+            as they are there.
+        trained: the layers with the new weights.
+        folder: appears whole or not at all; what is there already goes.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    whole = load_backbone(source)
+    for new, old in zip(_layers(trained), _layers(whole), strict=True):
+        for weight, target in zip(new.weights, old.weights, strict=True):
+            if "seed_generator" not in target.path:
+                target.assign(weight)
+    with new_folder(folder.parent, folder.name) as beside:
+        whole.model.save_to_preset(str(beside))
+        FAMILIES[whole.family].save_tokenizer(source, beside)
+        if folder.exists():
+            shutil.rmtree(folder)
+        publish(beside, folder)
+
+
+def _layers(backbone: Backbone) -> tuple:
+    return (*backbone.bottom, *backbone.blocks, *backbone.top)
 
 
 def copy_definition(folder: Path, target: Path) -> None:

@@ -4,6 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
+NEVER, BEGINS, CONTINUES = range(3)
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -19,6 +23,8 @@ class Backbone:
         run_block: (block, hidden, padding mask int32[B, T]) -> hidden.
         top: layers after the last block (GPT-2's last norm); trained whenever a block is.
         finish: (hidden) -> hidden, through `top`.
+        token_embedding: of the layers in `bottom`, the one whose matrix [V, H] has a row for each piece.
+        model: the keras-nlp model whose layers these are.
     """
 
     family: str
@@ -30,6 +36,30 @@ class Backbone:
     run_block: Callable[..., Any]
     top: tuple[Any, ...]
     finish: Callable[[Any], Any]
+    token_embedding: Any
+    model: Any
+
+
+@dataclass(frozen=True)
+class Filling:
+    """What the V pieces of a vocabulary are where a token of a text is hidden.
+
+    Attributes:
+        mask: the id that stands for a hidden token; None where the vocabulary has none.
+        special: the ids that no text has: they are never hidden, and never an answer.
+        kinds: int8[V], `NEVER`, `BEGINS` or `CONTINUES`: which gaps a piece may fill.
+        words: each piece as a text has it, without the marks of the vocabulary; "" for those of kind `NEVER`.
+        letters: bool[V], whether a piece ends with a letter or a digit, so that more of its word may follow.
+        takes_blank: a blank before a word is a part of its piece. Then the pieces that begin a word stand behind a
+            blank; else they stand wherever no letter is in front.
+    """
+
+    mask: int | None
+    special: tuple[int, ...]
+    kinds: np.ndarray
+    words: tuple[str, ...]
+    letters: np.ndarray
+    takes_blank: bool
 
 
 class Mark(NamedTuple):
@@ -60,6 +90,7 @@ class TextFunctions:
         pooling: the family's usual pooling.
         mark: (the tokens of a text, ragged int32[B, (T)]; the token behind the marked word, int32[B], 0 where none is
             marked) -> `Mark`.
+        filling: () -> what the pieces are as fillings of a gap in a text.
     """
 
     family: str
@@ -71,3 +102,4 @@ class TextFunctions:
     max_length: int
     pooling: str
     mark: Callable[[Any, Any], Mark]
+    filling: Callable[[], Filling]

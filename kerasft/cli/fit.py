@@ -73,6 +73,8 @@ def fit(assignments, export_dir, name, no_export, find_lr, resume, keep_cache, o
     print(f"Run: {run.folder}")
     if exported:
         print(f"SavedModel: {exported}")
+    if run.adapted:
+        print(f"Backbone: {run.adapted}\nNext: kerasft fit --task TASK --data FILE --backbone {run.adapted}")
     print(f"Total: {run.metrics['seconds']['total']:.0f} s")
 
 

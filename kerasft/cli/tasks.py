@@ -29,22 +29,22 @@ def tasks(name, as_json):
 
 def _columns(task) -> list[str]:
     optional = task.optional_columns
-    return [f"{name} (optional)" if name in optional else name for name in (*task.inputs, task.label_column)]
+    return [f"{name} (optional)" if name in optional else name for name in task.columns]
 
 
 def _brief(task) -> dict:
-    columns = [*task.inputs, task.label_column]
     return {
         "name": task.name,
         "summary": task.summary,
-        "columns": columns,
+        "columns": list(task.columns),
         "optional_columns": list(task.optional_columns),
         "example": task.example,
     }
 
 
 def _show(task, as_json: bool) -> None:
-    asked = {name: task.example[name] for name in task.inputs if name in task.example}
+    example = task.asks.request if task.asks else task.example
+    asked = {name: example[name] for name in task.inputs if name in example}
     contract = {
         **_brief(task),
         "starter_data": task.starter,

@@ -56,9 +56,10 @@ def open_path(path: str, name: str, allow_bad_bytes: bool, native: Native | None
         content, is_stream = _content(path)
     except OSError as error:
         raise KerasftError(f"Cannot read {name}: {error.strerror}.") from None
-    if not len(content):
-        raise KerasftError(f"{name} is empty (0 bytes): it needs a header line and rows.")
     kind = None if is_stream else file_format(path, native.endings if native else ())
+    if not len(content):
+        needed = "rows" if kind == "native" else "a header line and rows"
+        raise KerasftError(f"{name} is empty (0 bytes): it needs {needed}.")
     if kind is None and not is_stream:
         check_magic(bytes(content[:4096]), name)
         endings = ", ".join([*FORMATS, *(native.endings if native else ())])

@@ -5,6 +5,7 @@ the line. Python's parser reads 100,000 short rows in about half a second.
 """
 
 import codecs
+import dataclasses
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -58,10 +59,18 @@ def open_mappings(mappings: Iterable[Mapping], name: str, native: Native | None 
 
 
 def open_native(content: Content, name: str, native: Native) -> Opened:
-    """Opens a file in a field's own format (UTF-8, with or without a byte order mark)."""
+    """Opens a file in a field's own format (UTF-8, with or without a byte order mark).
+
+    Raises:
+        KerasftError: there is nothing in it but white space.
+    """
     start = len(codecs.BOM_UTF8) if content[:3] == codecs.BOM_UTF8 else 0
-    text = bytes(content[start:]).decode(errors="replace")
-    return _open_records(_adapted(lambda: native.records(text), native), Origin(name, "line"))
+    # Bytes that are not UTF-8 become halves of surrogate pairs, which are then a fault of their row.
+    text = bytes(content[start:]).decode(errors="surrogateescape")
+    if not text.strip():
+        raise KerasftError(f"{name} has no rows: all of it is blank.")
+    opened = _open_records(_adapted(lambda: native.records(text), native), Origin(name, "line"))
+    return dataclasses.replace(opened, notes=tuple(f"{name}: {note}" for note in native.notes(text)))
 
 
 def _adapted(records: Callable[[], Iterator[Record]], native: Native | None) -> Callable[[], Iterator[Record]]:

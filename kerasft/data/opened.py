@@ -34,11 +34,13 @@ class Native:
         endings: of files in the field's own format.
         records: (the text of such a file) -> pairs of a line number, from 1, and a mapping or the line's `Fault`.
         adapt: (() -> such pairs, from such a file or from JSON) -> pairs whose mappings have the task's columns.
+        notes: (the text of such a file) -> what its reader should tell of it.
     """
 
     endings: tuple[str, ...]
     records: Callable[[str], Iterator[tuple[int, object]]]
     adapt: Callable[[Callable[[], Iterator[tuple[int, object]]]], Iterator[tuple[int, object]]]
+    notes: Callable[[str], tuple[str, ...]] = lambda text: ()
 
 
 @dataclass(frozen=True)

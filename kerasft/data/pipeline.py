@@ -73,8 +73,8 @@ class Encoded:
     """Token inputs of N rows, or of N windows over rows, laid end to end.
 
     Attributes:
-        inputs: name -> int32[sum of lengths], in memory or in a file. The padding mask is not among them: it follows
-            from the lengths.
+        inputs: name -> int32[sum of lengths], in memory or in a file, or what makes a batch as a `RowFile` does. The
+            padding mask is not among them: it follows from the lengths.
         starts: int64[N + 1], where each row begins in `inputs`.
         uncut: int32, the tokens that each row of data had before the cut.
         padding: name -> the number that fills a short row.
@@ -147,8 +147,8 @@ def token_batch(encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
     for name, fill in encoded.padding.items():
         if name == _MASK:
             batch[name] = padding_mask(encoded.starts, rows)
-        elif isinstance(encoded.inputs[name], RowFile):
-            batch[name] = encoded.inputs[name].padded(rows, fill)
-        else:
+        elif isinstance(encoded.inputs[name], np.ndarray):
             batch[name] = padded(encoded.inputs[name], encoded.starts, rows, fill)
+        else:
+            batch[name] = encoded.inputs[name].padded(rows, fill)
     return batch

@@ -234,7 +234,9 @@ def _stored_array(value) -> np.ndarray:
         return unpack(value)
     array = np.asarray(value)
     if array.dtype.kind == "U":
-        return np.asarray([item.encode() for item in array.reshape(-1).tolist()], dtype=object).reshape(array.shape)
+        # Not through NumPy's own strings: they lose a NUL at the end.
+        items = np.asarray(value, dtype=object).reshape(-1)
+        return np.asarray([item.encode() for item in items], dtype=object).reshape(array.shape)
     return array
 
 

@@ -127,7 +127,7 @@ def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5) -> dict:
     Every case runs as one batch, with no row at all, and each of its first `ROWS_ALONE` rows by itself. Strings and
     integers must be equal, floats within `tolerance`, times the largest of their output where that is above 1. One
     exception: a string per row may differ where the row's two best values in a float output [B, C] are tied within
-    `tolerance`; such rows are counted in the record.
+    `tolerance`, and so may a string in a ranked list beside scores [B, M, K]; such rows are counted in the record.
 
     Args:
         folder: the version folder, not yet published.
@@ -222,10 +222,14 @@ def compare(
         Difference: the first one found.
     """
     tied = np.zeros(max((len(value) for value in expected.values()), default=0), dtype=bool)
+    ranked = _ranked_ties(expected, tolerance)
     for value in expected.values():
         if value.dtype.kind == "f" and value.ndim == 2 and value.shape[1] > 1 and len(value) == len(tied):
             best = np.sort(value, axis=1)[:, -2:]
             tied |= best[:, 1] - best[:, 0] <= tolerance
+    for places in ranked.values():
+        if len(places) == len(tied):
+            tied |= np.any(places[:, :, 0], axis=1)
     largest, ties = 0.0, 0
     for alias, want in expected.items():
         if alias not in found:
@@ -248,12 +252,32 @@ def compare(
             if want.dtype == object and want.ndim == 1:
                 ties = max(ties, int(np.sum(wrong & tied)))
                 wrong = wrong & ~tied
+            elif want.dtype == object and expected[alias].shape in ranked:
+                places = ranked[expected[alias].shape][tuple(slice(size) for size in want.shape)]
+                ties = max(ties, int(np.sum(np.any(wrong & places, axis=(1, 2)))))
+                wrong = wrong & ~places
         if np.any(wrong):
             place = tuple(int(axis[0]) for axis in np.nonzero(wrong))
             row = f"row {place[0] + first_row}" if place else "its one value"
             at = f" at {list(place[1:])}" if place[1:] else ""
             raise Difference(f"output {alias}, {row}{at}: expected {_shown(want[place])}, found {_shown(have[place])}.")
     return largest, ties
+
+
+def _ranked_ties(expected: Mapping, tolerance: float) -> dict[tuple[int, ...], np.ndarray]:
+    """Where ranked lists may have other strings: of each shape [B, M, K] of scores, best first, bool[B, M, K].
+
+    A score that is within `tolerance` of the one above or below it is tied. So is the last one, for what was below it
+    is not told. A place that only fills a list up has the score 0, and no tie.
+    """
+    found = {}
+    for value in expected.values():
+        if value.dtype.kind == "f" and value.ndim == 3 and value.shape[2] > 1:
+            close = np.abs(np.diff(value, axis=2)) <= tolerance
+            ends = np.zeros((*value.shape[:2], 1), bool)
+            near = np.concatenate([ends, close], axis=2) | np.concatenate([close, ~ends], axis=2)
+            found[value.shape] = near & (value > 0)
+    return found
 
 
 def _shown(value) -> str:

@@ -106,6 +106,9 @@ def _cases(run: Run) -> tuple[list, dict[str, Any]]:
     columns, numbers = run.task.text_columns, run.task.number_columns
     rows = read_json(run.folder / "proof_rows.json")
     texts = [text for _, text in HOSTILE_TEXTS]
+    if run.task.asks:
+        # Ahead, for the first rows are asked alone too.
+        texts = [run.task.asks.pose(text, number) for number, text in enumerate(texts)] + texts
     strange = {name: texts[shift:] + texts[:shift] for shift, name in enumerate(columns)}
     odd = hostile_numbers(strange[columns[-1]])
     feeds: dict[str, Any] = {name: [row[name].encode() for row in rows] + strange[name] for name in columns}
@@ -141,13 +144,21 @@ def _keras_answers(run: Run, feeds: Values) -> Callable[[str, slice | np.ndarray
         (signature, some of the rows) -> the outputs that these rows get in one batch.
     """
     from kerasft.data.encode import encode
-    from kerasft.data.inputs import marked_of
+    from kerasft.data.inputs import marked_of, some
     from kerasft.data.pipeline import token_batch
     from kerasft.export.saved_model import SERVING, TRUNCATED
     from kerasft.network import full_model
-    from kerasft.training.answers import Asked
+    from kerasft.training.answers import Asked, asked_answers
 
     task, max_length = run.task, run.recipe.max_length
+    if task.asks:
+        model = full_model(run.network)
+
+        def of_requests(name: str, part: slice | np.ndarray) -> dict[str, np.ndarray]:
+            chosen = some(feeds, np.arange(len(feeds[task.text_columns[0]]))[part])
+            return asked_answers(task, run.text, model, max_length, run.scheme, chosen)
+
+        return of_requests
     texts = [feeds[name] for name in task.text_columns]
     encoded = encode(run.text, texts, max_length, overlap=task.overlap, marked=marked_of(feeds, task))
     asked = Asked(task, run.text, max_length, feeds, encoded)

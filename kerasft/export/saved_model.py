@@ -1,6 +1,7 @@
 """The SavedModel: text functions, network and response in one graph, with nothing in it that can change."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from kerasft.backbones.view import TextFunctions
@@ -12,6 +13,7 @@ from kerasft.weights import network_weights
 SERVING = "serving_default"
 TRUNCATED = "truncated"
 _WINDOWS = 32
+_ROWS = 8  # of a task that has more logits for each than it needs
 
 
 def answer_function(task: Task, text: TextFunctions, network: Network, max_length: int) -> Callable:
@@ -36,26 +38,44 @@ def answer_function(task: Task, text: TextFunctions, network: Network, max_lengt
 
     def of_windows(inputs: Mapping, scheme: Scheme, respond: Callable):
         reading = read_inputs(text, inputs, task, max_length)
-        logits = _in_slices(model, dict(reading.inputs))
+        logits = _in_slices(partial(model, training=False), dict(reading.inputs), _WINDOWS, model.output.shape)
         return {**respond(logits, scheme, reading), TRUNCATED: reading.truncated}
 
+    def of_requests(inputs: Mapping, scheme: Scheme, respond: Callable):
+        reading = task.asks.read(text, {column: inputs[column] for column in task.text_columns}, max_length)
+
+        def found(some):
+            return task.asks.condense(model(some, training=False), text)
+
+        condensed = _in_slices(found, dict(reading.inputs), _ROWS, (None,) * len(model.output.shape))
+        return {**respond(condensed, scheme, reading), TRUNCATED: reading.truncated}
+
+    if task.asks:
+        return of_requests
     return of_sequences if task.overlap is None else of_windows
 
 
-def _in_slices(model, inputs: Mapping):
-    """The model's logits for many windows, some at a time: a long text must not take all of a server's memory."""
+def _in_slices(run: Callable, inputs: Mapping, size: int, shape: Sequence[int | None]):
+    """What `run` gives for many rows or windows, some at a time: one request must not take all of a server's memory.
+
+    Args:
+        run: inputs [N, …] -> float32[N, …].
+        inputs: the network's.
+        size: rows at a time.
+        shape: of what `run` gives, None where it is open.
+    """
     import tensorflow as tf
 
     count = tf.shape(inputs["padding_mask"])[0]
-    steps = tf.maximum((count + _WINDOWS - 1) // _WINDOWS, 1)
+    steps = tf.maximum((count + size - 1) // size, 1)
 
     def one(step, found):
-        part = {name: value[step * _WINDOWS : (step + 1) * _WINDOWS] for name, value in inputs.items()}
-        return step + 1, found.write(step, model(part, training=False))
+        part = {name: value[step * size : (step + 1) * size] for name, value in inputs.items()}
+        return step + 1, found.write(step, run(part))
 
     found = tf.TensorArray(tf.float32, size=steps, infer_shape=False)
     found = tf.while_loop(lambda step, _: step < steps, one, (0, found), parallel_iterations=1)[1]
-    return tf.ensure_shape(found.concat(), [None] * len(model.output.shape[:-1]) + [model.output.shape[-1]])
+    return tf.ensure_shape(found.concat(), [None] * (len(shape) - 1) + [shape[-1]])
 
 
 def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_length: int, folder: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 
 from kerasft.errors import KerasftError, did_you_mean
 from kerasft.tasks import (
+    masked_lm,
     multi_label,
     question_answering,
     ranking,
@@ -33,6 +34,7 @@ TASKS: dict[str, Task] = {
         question_answering.TASK,
         regression.TASK,
         ranking.TASK,
+        masked_lm.TASK,
     )
 }
 

@@ -37,6 +37,41 @@ def scheme_of(stored: Mapping[str, Any]) -> Scheme:
 
 
 @dataclass(frozen=True)
+class Draws:
+    """How a task without labels makes inputs and targets of its own out of the rows.
+
+    Attributes:
+        draw: (`kerasft.data.pipeline.Encoded`, `kerasft.backbones.view.TextFunctions`, seed; None for rows that are
+            only measured: then always the same) -> a function from the epoch to the `Encoded` with the inputs of that
+            epoch, and their targets. Pure: a run that goes on, and every replica, draw the same. No prefix cache then.
+        judge: (targets, logits) -> float32[B, K]: each row's loss, and what else `measure` needs; graph ops only.
+            `measure` is given it as `judged`, in the place of answers.
+    """
+
+    draw: Callable[..., Callable[[int], tuple[Any, Any]]]
+    judge: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Asks:
+    """How a task is asked whose requests are not read as its rows are learnt from.
+
+    Attributes:
+        read: (`kerasft.backbones.view.TextFunctions`, text column -> string[B], max_length) -> the third argument of
+            `respond`, with `inputs` of the network and `truncated` bool[B]; graph ops only.
+        condense: (logits, `TextFunctions`) -> float32[B, …]: what `respond` is given in the place of logits that are
+            too many to keep for a whole request; graph ops only.
+        pose: (a row's text, a number) -> a question made of it: what an export is proven on.
+        request: one request, for `kerasft tasks`.
+    """
+
+    read: Callable[..., Any]
+    condense: Callable[..., Any]
+    pose: Callable[[bytes, int], bytes]
+    request: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Task:
     """A task as plain functions.
 
@@ -44,7 +79,7 @@ class Task:
         name: what `--task` takes.
         summary: one line for `kerasft tasks`.
         text_columns: the columns with text, in the order in which they are packed; also names of served inputs.
-        label_column: the column with the answer to learn.
+        label_column: the column with the answer to learn; None for a task without.
         learn: (name -> rows: `train`, `eval` and perhaps `test`; the recipe; this task) -> the scheme, and warnings for
             the user, a line each. Raises `KerasftError` for rows that cannot be learnt from.
         targets: (rows, scheme) -> an array with a row's target in each row. Raises `KerasftError` for a row whose
@@ -84,12 +119,20 @@ class Task:
         number_columns: columns of whole numbers, which the data must have; served inputs too, int32.
         marked_column: for a task with `overlap` and one text: the number column that is a place in it, in characters.
             The word there is marked for the network in its family's way, and only the windows that hold it are read.
+        draws: for a task without labels: inputs and targets of its own. `targets` is not called then, and `overlap` 0
+            lays long texts out in windows side by side.
+        asks: for a task whose requests are read in a way of their own.
+        fits: (`kerasft.backbones.view.TextFunctions`) -> None: raises `KerasftError` for a backbone whose vocabulary
+            the task cannot use.
+        tied: the head has logits for the pieces of the vocabulary: it takes the layer with the token embeddings as
+            `embedding`, and the number of logits is its own.
+        adapts: what the user wants is the backbone itself: a run leaves it as a folder that `--backbone` takes.
     """
 
     name: str
     summary: str
     text_columns: tuple[str, ...]
-    label_column: str
+    label_column: str | None
     learn: Callable[..., tuple[Scheme, list[str]]]
     targets: Callable[[Rows, Scheme], np.ndarray]
     outputs: Callable[[Scheme], int]
@@ -116,11 +159,21 @@ class Task:
     starter: str | None = None
     number_columns: tuple[str, ...] = ()
     marked_column: str | None = None
+    draws: Draws | None = None
+    asks: Asks | None = None
+    fits: Callable[[Any], None] | None = None
+    tied: bool = False
+    adapts: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The served inputs, by the names of their columns: texts, then numbers."""
         return self.text_columns + self.number_columns
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that the task knows, the label's last."""
+        return (*self.inputs, *((self.label_column,) if self.label_column else ()))
 
 
 def refuse_settings(recipe: Any, task: Task, keys: Sequence[str]) -> None:

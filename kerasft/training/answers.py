@@ -14,8 +14,11 @@ from kerasft.data.rows import Rows
 from kerasft.run import Run
 from kerasft.tasks.task import Scheme, Task
 from kerasft.training.forward import BatchOf, predict_logits, predict_places
+from kerasft.training.job import Examples
+from kerasft.training.judge import judge_rows
 
 _ROWS = 32
+_ASKED = 8
 Logits = np.ndarray | list[np.ndarray]
 
 
@@ -107,13 +110,43 @@ def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(filled)
 
 
+def asked_answers(
+    task: Task, text: TextFunctions, model, max_length: int, scheme: Scheme, texts: Mapping[str, Sequence[Any]]
+) -> dict[str, np.ndarray]:
+    """Answers of a Keras model to requests that are read in a way of the task's own (`Task.asks`).
+
+    Args:
+        task: whose answers.
+        text: the family's text functions.
+        model: from inputs to logits.
+        max_length: tokens of a row.
+        scheme: what the task has learnt of its answers.
+        texts: text column -> N texts, str or bytes.
+    """
+    import tensorflow as tf
+
+    parts = []
+    count = len(next(iter(texts.values())))
+    for start in range(0, max(count, 1), _ASKED):
+        some = {name: tf.constant(list(of[start : start + _ASKED]), tf.string) for name, of in texts.items()}
+        reading = task.asks.read(text, some, max_length)
+        found = task.asks.condense(model(dict(reading.inputs), training=False), text)
+        parts.append(_arrays({**task.respond(found, scheme, reading), "truncated": reading.truncated}))
+    return joined(parts)
+
+
 def answers_of(run: Run, model, rows: Rows) -> Callable[[Scheme], dict[str, np.ndarray]]:
-    """Answers a run's model gives to rows: a function of the scheme, which may still be tuned."""
+    """Answers a run's model gives to rows, or its judgement: a function of the scheme, which may still be tuned."""
     task = run.task
     inputs = inputs_of(rows, task)
     texts = [rows.table.column(name) for name in task.text_columns]
     marked = marked_of(inputs, task)
     encoded = encode(run.text, texts, run.recipe.max_length, overlap=task.overlap, marked=marked)
+    if task.draws:
+        encoded, targets = task.draws.draw(encoded, run.text, None)(0)
+        examples = Examples(rows, encoded, targets, task.count(targets))
+        judged = judge_rows(task, model, examples, lambda of, chosen: token_batch(of.encoded, chosen), _ROWS)
+        return lambda scheme: {"judged": judged}
     asked = Asked(task, run.text, run.recipe.max_length, inputs, encoded)
     logits = asked.logits(model, lambda chosen: token_batch(encoded, chosen), _ROWS)
     return lambda scheme: asked.answers(logits, scheme)

@@ -35,6 +35,10 @@ def with_cache(job: Job, state: State, train: Examples, held_out: Examples, fold
     boundaries = sorted(set(wanted))
     if not boundaries or state.cached is False:
         return train, held_out
+    if train.draw is not None:
+        job.report(f"No prefix cache: what task '{job.task.name}' reads is drawn anew in each epoch.")
+        state.cached = False
+        return train, held_out
     kept = [path for path in folder.parent.parent.glob("*/cache") if path != folder] if job.chief else []
     searches = [search_cache(job.network, part.encoded, boundaries, [folder, *kept]) for part in (train, held_out)]
     needed = sum(search.needed_bytes for search in searches)

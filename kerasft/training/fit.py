@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerasft import run as runs
+from kerasft.backbones.locate import locate
 from kerasft.backbones.lock import only_one
 from kerasft.data.prepare import Sets
 from kerasft.errors import KerasftError
@@ -250,6 +251,10 @@ def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) ->
             if task.tune and key == "metrics":
                 run = runs.keep_scheme(run, task.tune(rows, answer(run.scheme), run.scheme))
             figures[key] = task.measure(rows, answer(run.scheme), run.scheme)
+    evaluated = since(started)
+    started = time.monotonic()
+    if task.adapts:
+        _save_adapted(run)
     phases = seconds["phases"]
     runs.write_json(
         folder / "metrics.json",
@@ -261,7 +266,8 @@ def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) ->
                 "tokenise": seconds["tokenise"],
                 "cache": round(seconds["cache"], 2),
                 "phases": [phase["seconds"] for phase in phases],
-                "evaluate": since(started),
+                "evaluate": evaluated,
+                **({"backbone": since(started)} if task.adapts else {}),
                 "export": 0.0,
             },
             "best_phase": seconds["best_phase"],
@@ -272,5 +278,16 @@ def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) ->
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     for left in folder.glob(".*"):
         # The lock, which a finished run needs no more, and what a process that was killed may have left half written.
-        left.unlink(missing_ok=True)
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return run
+
+
+def _save_adapted(run: runs.Run) -> None:
+    """Leaves the trained backbone in the run, for `--backbone` of other runs."""
+    from kerasft.backbones.load import save_backbone
+
+    folder = run.folder / runs.ADAPTED
+    try:
+        save_backbone(locate(run.recipe.backbone), run.network.backbone, folder)
+    except OSError as error:
+        raise KerasftError(f"The adapted backbone could not be written to {folder}: {error.strerror}.") from None

@@ -1,6 +1,7 @@
 """What a run's phases share."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Examples:
         targets: one for each row or window of `encoded`, or for each of their places.
         weights: float32[N], the weight of the loss of each row or window of `encoded`.
         cache: hidden states at the boundaries that phases need, or None.
+        draw: (epoch) -> `encoded` and `targets` of that epoch, for a task that draws them anew; else None.
     """
 
     rows: Rows
@@ -36,6 +38,14 @@ class Examples:
     targets: np.ndarray | TokenTargets
     weights: np.ndarray
     cache: Cache | None = None
+    draw: Callable[[int], tuple[Encoded, Any]] | None = None
+
+    def in_epoch(self, epoch: int) -> "Examples":
+        """These rows as they are in an epoch, counted over the whole run."""
+        if self.draw is None:
+            return self
+        encoded, targets = self.draw(epoch)
+        return replace(self, encoded=encoded, targets=targets)
 
 
 @dataclass(frozen=True)

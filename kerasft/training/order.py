@@ -15,6 +15,7 @@ from kerasft.training.recipe import Machine, Recipe, make_recipe
 from kerasft.training.settings import read_settings
 
 _SOURCES = ("data", "eval_data", "test_data")
+_SCHEDULE = ("plan", "epochs", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,15 @@ def _gather(task, backbone, recipe, seed, settings) -> Recipe:
     if "task" not in keys:
         raise KerasftError("No task given. Pass --task NAME (`kerasft tasks` lists them), or 'task:' in the recipe.")
     made = make_recipe(keys, where)
-    return make_recipe({**find_task(made.task).defaults, **keys}, where)
+    return make_recipe({**_defaults(find_task(made.task), keys), **keys}, where)
+
+
+def _defaults(task: Task, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The task's own keys; those that say how long to train give way to a plan or phases that the user names."""
+    named = "plan" in keys or keys.get("phases") is not None
+    return {key: value for key, value in task.defaults.items() if not (named and key in _SCHEDULE)}
 
 
 def _columns(task: Task) -> str:
-    needed = [name for name in (*task.inputs, task.label_column) if name not in task.optional_columns]
+    needed = [name for name in task.columns if name not in task.optional_columns]
     return ", ".join(f"'{name}'" for name in needed)

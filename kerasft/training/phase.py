@@ -92,8 +92,9 @@ def run_phase(
             if rest:
                 # Endless: `fit` takes as many steps as it is told, and TensorFlow reads ahead.
                 ahead = partial(itertools.chain, rest, itertools.repeat(rest[-1]))
+                now = train.in_epoch(first_epoch + state.epoch)
                 trainable.fit(
-                    training_dataset(job.strategy, train, batch_of, ahead, learning.accumulate, job.xla),
+                    training_dataset(job.strategy, now, batch_of, ahead, learning.accumulate, job.xla),
                     initial_epoch=state.epoch,
                     epochs=state.epoch + 1,
                     steps_per_epoch=len(rest),

@@ -86,6 +86,15 @@ def _head(learning: Learning, blocks: int) -> list[Phase]:
     return [Phase(unfrozen="head", epochs=5, learning_rate=3e-3)]
 
 
+def _adapt(learning: Learning, blocks: int) -> list[Phase]:
+    """A new head over a backbone as it is, then every weight at one rate, the embeddings too: for texts without labels
+    (Gururangan et al. 2020)."""
+    return [
+        Phase(unfrozen="head", epochs=2, learning_rate=1e-3),
+        *(phase.model_copy(update={"epochs": 5, "learning_rate": 2e-4}) for phase in _full(learning, blocks)),
+    ]
+
+
 def _top(learning: Learning, blocks: int) -> list[Phase]:
     """`top-N`: the head, then N blocks."""
     return [
@@ -117,7 +126,7 @@ def _auto(learning: Learning, blocks: int) -> list[Phase]:
     ]
 
 
-_PLANS = {"gradual": _gradual, "full": _full, "head": _head, "ulmfit": _ulmfit, "auto": _auto}
+_PLANS = {"gradual": _gradual, "full": _full, "head": _head, "ulmfit": _ulmfit, "auto": _auto, "adapt": _adapt}
 
 
 def _with_last(phases: list[Phase], learning: Learning) -> list[Phase]:

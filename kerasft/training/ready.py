@@ -125,6 +125,8 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
     from kerasft.network import Network
 
     text = load_text_functions(source)
+    if task.fits:
+        task.fits(text)
     max_length = min(recipe.max_length, text.max_length)
     if max_length < recipe.max_length:
         report(f"Backbone {recipe.backbone} takes {max_length} tokens at most: max_length is {max_length}.")
@@ -169,13 +171,17 @@ def examples(here: Ready, folder: Path) -> list:
         columns = [rows.table.column(column) for column in task.text_columns]
         marked = marked_of(numbers_of(rows, task), task)
         encoded = encode(here.text, columns, here.recipe.max_length, folder / name, task.overlap, marked)
-        if task.overlap is None:
+        draw = None
+        if task.draws:
+            draw = task.draws.draw(encoded, here.text, here.recipe.seed if name == "train" else None)
+            encoded, targets = draw(0)
+        elif task.overlap is None:
             targets = task.targets(rows, here.sets.scheme)
         else:
             targets = task.targets(rows, here.sets.scheme, encoded)
         balanced = name == "train" and here.recipe.class_weights == "balanced"
         weights = task.balance(targets, here.sets.scheme) if balanced else task.count(targets)
-        sides.append(Examples(rows, encoded, targets, weights))
+        sides.append(Examples(rows, encoded, targets, weights, draw=draw))
     _report_lengths(here, [side.encoded for side in sides])
     return sides
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from kerasft.errors import KerasftError, did_you_mean
 
-PLANS = ("gradual", "full", "head", "ulmfit", "auto")
+PLANS = ("gradual", "full", "head", "ulmfit", "auto", "adapt")
 
 _COLUMN = "_column"
 
@@ -45,7 +45,7 @@ class Learning(pydantic.BaseModel):
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Micro-batches into which each device cuts its share of a batch, to save memory."""
     plan: str = "gradual"
-    """A ready-made list of phases: `gradual`, `full`, `head`, `top-N`, `ulmfit` or `auto`."""
+    """A ready-made list of phases: `gradual`, `full`, `head`, `top-N`, `ulmfit`, `auto` or `adapt`."""
     phases: tuple[Phase, ...] | None = Field(default=None, min_length=1)
     """All phases spelt out; those of `plan` when absent."""
     epochs: Annotated[int, Field(ge=1)] | None = None

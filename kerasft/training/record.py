@@ -64,8 +64,12 @@ def write_skipped(folder: Path, sets: Sets) -> None:
 
 
 def write_proof_rows(folder: Path, task: Task, held_out: Rows) -> None:
-    """Some held-out inputs stay with the run: an export is proven on them."""
+    """Some held-out inputs, as they can be asked, stay with the run: an export is proven on them."""
     inputs = inputs_of(held_out.take(range(min(PROOF_ROWS, len(held_out)))), task)
+    if task.asks:
+        for name in task.text_columns:
+            posed = map(task.asks.pose, [text.encode() for text in inputs[name]], range(len(inputs[name])))
+            inputs[name] = [text.decode() for text in posed]
     columns = [values.tolist() if isinstance(values, np.ndarray) else values for values in inputs.values()]
     rows = [dict(zip(inputs, values, strict=True)) for values in zip(*columns, strict=True)]
     write_json(folder / "proof_rows.json", rows)

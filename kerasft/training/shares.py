@@ -76,7 +76,7 @@ def training_element(
 
 def targets_of(targets: np.ndarray | TokenTargets, rows: np.ndarray, width: int) -> np.ndarray:
     """The targets of some rows: [B, …], or int32[B, width] where each place has one."""
-    return targets.padded(rows, width) if isinstance(targets, TokenTargets) else targets[rows]
+    return targets[rows] if isinstance(targets, np.ndarray) else targets.padded(rows, width)
 
 
 def pieces(rows: int, length: int, replicas: int, accumulate: int, at_once: int) -> int:

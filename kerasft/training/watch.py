@@ -11,6 +11,7 @@ from kerasft.training.answers import Asked, Logits
 from kerasft.training.checkpoint import State
 from kerasft.training.devices import agreed
 from kerasft.training.job import Examples, Job
+from kerasft.training.judge import judge_rows, weighted_loss
 from kerasft.training.keep import keep_best
 from kerasft.training.optimizer import averaged
 from kerasft.training.recipe import Phase
@@ -35,13 +36,10 @@ def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, h
     Raises:
         KerasftError: the held-out loss is not finite.
     """
-    task, scheme = job.task, job.scheme
+    task = job.task
     with _averages(trainable):
-        inputs = inputs_of(held_out.rows, task)
-        asked = Asked(task, job.text, job.recipe.max_length, inputs, held_out.encoded)
-        logits = asked.logits(trainable, lambda rows: batch_of(held_out, rows), job.recipe.learning.batch_size)
-        eval_loss = mean_loss(task.loss(0.0), held_out, logits)
-        figure = float(task.measure(held_out.rows, asked.answers(logits, scheme), scheme)[task.headline])
+        eval_loss, figures = _measured(job, trainable, batch_of, held_out)
+        figure = float(figures[task.headline])
         # Workers that rounded differently must not part ways.
         figure, eval_loss = agreed(job.strategy, job.chief, [figure, eval_loss])
         check_finite(eval_loss, "held-out loss", f"after epoch {state.epoch + 1}", state.phase)
@@ -75,6 +73,18 @@ def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, h
     )
     state.bad_epochs = 0 if better else state.bad_epochs + 1
     state.epoch, state.step, state.loss, state.rows = state.epoch + 1, 0, 0.0, 0
+
+
+def _measured(job: Job, trainable, batch_of: Callable, held_out: Examples) -> tuple[float, dict]:
+    """The held-out loss and figures."""
+    task, scheme, batch_size = job.task, job.scheme, job.recipe.learning.batch_size
+    if task.draws:
+        judged = judge_rows(task, trainable, held_out, batch_of, batch_size)
+        return weighted_loss(judged, held_out.weights), task.measure(held_out.rows, {"judged": judged}, scheme)
+    asked = Asked(task, job.text, job.recipe.max_length, inputs_of(held_out.rows, task), held_out.encoded)
+    logits = asked.logits(trainable, lambda rows: batch_of(held_out, rows), batch_size)
+    eval_loss = mean_loss(task.loss(0.0), held_out, logits)
+    return eval_loss, task.measure(held_out.rows, asked.answers(logits, scheme), scheme)
 
 
 def mean_loss(loss: Callable, examples: Examples, logits: Logits) -> float:

@@ -114,6 +114,7 @@ ENTRIES = {
     # Spans of the file's words; then of characters, which for the peer is the same.
     "wnut17": Entry("token-classification", "token/wnut17/train.conll", TAGS, more=f1_of_words),
     "chunking": Entry("token-classification", "token/chunking/train.conll", TAGS, more=f1_of_words),
+    "wikitext2": Entry("masked-lm", "lm/wikitext2.valid.txt", ("accuracy", "perplexity"), peer=False),
     "squad": Entry(
         "question-answering",
         "qa/squad/train.json",

@@ -80,7 +80,16 @@ def _write_squad(path: Path, rows: list[dict]) -> None:
     path.write_text(json.dumps(whole), encoding="utf-8")
 
 
+def _read_lines(path: Path) -> list[dict]:
+    return [{"text": line} for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+
+
+def _write_lines(path: Path, rows: list[dict]) -> None:
+    path.write_text("".join(f"{row['text']}\n" for row in rows), encoding="utf-8")
+
+
 FORMATS = {
+    ".txt": (_read_lines, _write_lines),
     ".csv": (_read_csv, _write_csv),
     ".jsonl": (_read_jsonl, _write_jsonl),
     ".conll": (_read_conll, _write_conll),

@@ -125,6 +125,26 @@ def test_a_label_may_differ_only_on_a_tie():
         compare(clear, {**clear, "label": strings(b"y")}, 1e-5)
 
 
+def test_a_ranked_list_may_differ_where_scores_are_tied_and_at_its_end():
+    scores = np.array([[[0.5, 0.3, 0.299999, 0.1], [0.0, 0.0, 0.0, 0.0]]], np.float32)
+    words = strings([[b"a", b"b", b"c", b"d"], [b"", b"", b"", b""]])
+    right = {"words": words, "scores": scores, "filled": strings(b"so a")}
+
+    def found(*row, filled=b"so a"):
+        return {**right, "words": strings([[*row], [b""] * 4]), "filled": strings(filled)}
+
+    assert compare(right, right, 1e-5) == (0.0, 0)
+    assert compare(right, found(b"a", b"c", b"b", b"x"), 1e-5)[1] == 1
+    for wrong in (found(b"b", b"a", b"c", b"d"), found(b"a", b"b", b"c", b"d", filled=b"so b")):
+        with pytest.raises(Difference, match="expected b'"):
+            compare(right, wrong, 1e-5)
+    alone = {"words": words[:, :1], "scores": scores[:, :1], "filled": right["filled"]}
+    assert compare(right, alone, 1e-5, padded=True) == (0.0, 0)
+    close = np.array([[[0.3, 0.299999, 0.2, 0.1], [0.0] * 4]], np.float32)
+    swapped = {**found(b"b", b"a", b"c", b"d", filled=b"so b"), "scores": close}
+    assert compare({**right, "scores": close}, swapped, 1e-5)[1] == 1
+
+
 def test_padding_alone_may_be_missing_from_a_row_by_itself():
     batch = {"ids": np.array([[4, 5, 0, 0]]), "pieces": strings([b"a", b"b", b"", b""])}
     alone = {"ids": np.array([[4, 5]]), "pieces": strings([b"a", b"b"])}

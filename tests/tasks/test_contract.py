@@ -59,6 +59,8 @@ def test_from_rows_to_served_answers(name, family, families, tmp_path):
 
     names, numbers = run.task.text_columns, run.task.number_columns
     asked = {column: [row[column].encode() for row in rows[:200]] for column in names}
+    if task.asks:
+        asked = {column: [*map(task.asks.pose, of, range(len(of)))] for column, of in asked.items()}
     for shift, column in enumerate(names):
         strange = [text for _, text in HOSTILE_TEXTS]
         asked[column] += strange[shift:] + strange[:shift]
@@ -84,7 +86,7 @@ def test_from_rows_to_served_answers(name, family, families, tmp_path):
 @pytest.mark.parametrize("name", TASKS)
 def test_the_example_and_the_answer_are_of_the_tasks_kind(name):
     task = TASKS[name]
-    required = {*task.inputs, task.label_column} - set(task.optional_columns)
+    required = set(task.columns) - set(task.optional_columns)
     assert required <= set(task.example) <= required | set(task.optional_columns)
     assert task.headline
     json.dumps([dict(task.example), dict(task.answer)])
