@@ -10,7 +10,7 @@ import numpy as np
 from kerasft.data.inputs import Values, input_specs, input_tensors, inputs_of, some
 from kerasft.data.prepare import read_for, with_columns
 from kerasft.data.read import Read
-from kerasft.data.rows import Rows
+from kerasft.data.rows import Rows, end_to_end
 from kerasft.errors import KerasftError
 from kerasft.export.versions import PROOF, version_folder
 from kerasft.run import Run, load_run, read_json
@@ -161,7 +161,7 @@ def evaluate(target: Run | str | Path, data: Any, columns: Mapping[str, str] | N
     task = answerer.task
     if task.check or task.overlap is None:
         (task.check or task.targets)(rows, answerer.scheme)
-    answers = _judged(answerer, rows) if task.draws else answer_all(answerer, inputs_of(rows, task))
+    answers = _judged(answerer, rows) if task.draws else _answers_of_rows(answerer, rows)
     return {"task": task.name, "metrics": task.measure(rows, answers, answerer.scheme)}
 
 
@@ -177,6 +177,18 @@ def _judged(answerer: Answerer, rows: Rows) -> Mapping[str, np.ndarray]:
             "evaluate the run that it came from."
         )
     return answers_of(run, full_model(run.network), rows)(answerer.scheme)
+
+
+def _answers_of_rows(answerer: Answerer, rows: Rows) -> dict[str, np.ndarray]:
+    """The answers as `Task.measure` takes them; where a row has several texts, each is asked for by itself."""
+    task = answerer.task
+    if task.views is None:
+        return answer_all(answerer, inputs_of(rows, task))
+    from kerasft.training.answers import grouped
+
+    views = task.views(rows, False)
+    (column,) = task.text_columns
+    return grouped(answer_all(answerer, {column: end_to_end(views).to_pylist()}), len(views))
 
 
 def predict(target: Run | str | Path, data: Any, columns: Mapping[str, str] | None = None) -> list[dict[str, Any]]:

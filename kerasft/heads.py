@@ -1,5 +1,7 @@
 """Task heads: small functional models from a backbone's hidden states to logits."""
 
+_CHANGE = 0.1  # of what the layer of a `vector_head` adds
+
 
 def pooled_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: float = 0.1):
     """One vector a text, then a linear layer.
@@ -131,6 +133,33 @@ def vocabulary_head(hidden_size: int, outputs: int, pooling: str = "mean", dropo
     )
     logits = Tied(dtype="float32", name="logits")(states)
     return keras.Model({"hidden": hidden, "padding_mask": mask, "chosen": chosen}, logits, name="head")
+
+
+def vector_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: float = 0.1):
+    """One vector a text, as long as the backbone's, through a linear layer that changes nothing before it is trained.
+
+    So a backbone that gives good vectors already gives them still, and a phase of the head alone, on cached hidden
+    states, has something to learn: which directions count.
+
+    Args:
+        hidden_size: H of the backbone.
+        outputs: not used; heads take the same arguments.
+        pooling: as for `pooled_head`.
+        dropout: share of the pooled vector dropped in training.
+
+    Returns:
+        A `keras.Model` from hidden float[B, T, H] and padding mask int32[B, T] to vectors float32[B, H], of any length.
+    """
+    import keras
+    from keras import ops
+
+    hidden = keras.Input((None, hidden_size), name="hidden")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    pooled = ops.cast(keras.layers.Dropout(dropout, name="head_dropout")(_pool(hidden, mask, pooling)), "float32")
+    change = keras.layers.Dense(hidden_size, kernel_initializer="zeros", dtype="float32", name="change")(pooled)
+    # Adam's steps are of one size whatever the gradient: at a head's rate they would soon outweigh an identity.
+    vectors = pooled + _CHANGE * change
+    return keras.Model({"hidden": hidden, "padding_mask": mask}, vectors, name="head")
 
 
 def _pool(hidden, mask, pooling: str):

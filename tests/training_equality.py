@@ -65,7 +65,7 @@ def train_all(job: Mapping[str, Any]) -> None:
 
     for name, settings in job["runs"].items():
         figures, output = Figures(), Path(job["folder"]) / name
-        run = kerasft.fit(output=output, callbacks=[figures], **job["common"], **settings)
+        run = kerasft.fit(output=output, callbacks=[figures], **{**job["common"], **settings})
         if run is not None:
             output.with_suffix(".json").write_text(json.dumps(figures.found))
 

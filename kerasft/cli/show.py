@@ -5,6 +5,7 @@ from typing import Any
 
 _LONGEST = 24  # characters of a label
 _FEW = 8  # labels, above which who was taken for whom does not fit a line
+_SHOWN = 4  # numbers of a vector
 
 
 def show_figures(figures: Mapping[str, Any], what: str) -> None:
@@ -24,10 +25,21 @@ def show_figures(figures: Mapping[str, Any], what: str) -> None:
             print(f"  {name:<{width}} {value:.4f}{between}")
         elif isinstance(value, int) and name != "rows":
             print(f"  {name:<{width}} {value:,}")
+        elif isinstance(value, Mapping) and value and all(isinstance(one, float) for one in value.values()):
+            print(f"  {name:<{width}} " + "   ".join(f"{key}: {one:.4f}" for key, one in value.items()))
     for name, value in figures.items():
         if name.startswith("per_") and isinstance(value, Mapping) and value:
             _show_labels(value, figures.get("confusion_matrix"))
     print()
+
+
+def shortened(value: Any) -> Any:
+    """An answer for a person's eyes: of a long list of numbers, a vector, the first ones and how many there are."""
+    if isinstance(value, Mapping):
+        return {name: shortened(one) for name, one in value.items()}
+    if not isinstance(value, list) or len(value) <= 4 * _SHOWN or not all(isinstance(one, float) for one in value):
+        return value
+    return [*(round(one, 4) for one in value[:_SHOWN]), f"… {len(value)} numbers"]
 
 
 def _show_labels(labels: Mapping[str, Mapping[str, float]], matrix: Sequence[Sequence[int]] | None) -> None:

@@ -13,7 +13,9 @@ from kerasft.errors import KerasftError, did_you_mean
 # Other names for a task's column, in lower case with "_" for spaces and hyphens.
 # fmt: off
 # The first of two texts: no text of its own where the second stands beside it and the task takes one alone.
-FIRST_OF_TWO = frozenset(("sentence1", "sentence_1", "text1", "text_1", "text_a", "premise", "question1"))
+FIRST_OF_TWO = frozenset((
+    "sentence1", "sentence_1", "text1", "text_1", "text_a", "premise", "question1", "anchor",
+))
 SYNONYMS: Mapping[str, frozenset[str]] = {
     "text": frozenset((
         "review", "sentence", "content", "comment", "body", "message", "tweet", "document", "utterance", "post",
@@ -26,8 +28,9 @@ SYNONYMS: Mapping[str, frozenset[str]] = {
         "label_text", "label_name", "class_name", "intent", "topic", "tag",
     )),
     "text_pair": frozenset((
-        "sentence2", "sentence_2", "text2", "text_2", "text_b", "hypothesis", "question2", "second_text",
+        "sentence2", "sentence_2", "text2", "text_2", "text_b", "hypothesis", "question2", "second_text", "positive",
     )),
+    "negative": frozenset(("hard_negative",)),
     "labels": frozenset(("label", "tags", "categories", "classes", "topics", "emotions", "label_names")),
     "score": frozenset(("value", "rating", "stars", "target", "y", "similarity", "grade", "points", "label")),
     "query": frozenset(("question", "search", "q", "query_text")),
@@ -120,7 +123,7 @@ def resolve_columns(
     """Finds each wanted column among a file's.
 
     Told names come first, then the task's own names, then those but for case and white space, then synonyms, then
-    the only column that is left. A guess is never made between two candidates.
+    the only column that is left. A guess is never made between two candidates, nor for a label that may be missing.
 
     Args:
         names: the file's column names, in its order.
@@ -146,6 +149,9 @@ def resolve_columns(
     for rule in (operator.eq, _is_synonym):
         for column in wanted.columns():
             if column in found:
+                continue
+            # Other labels than the task's own look just the same: a class for a score.
+            if rule is _is_synonym and column == wanted.label_column and wanted.may_lack(column):
                 continue
             near = [i for i, name in enumerate(plain) if i not in found.values() and rule(name, column)]
             near = [i for i in near if i not in _halves(plain, column, wanted)]

@@ -2,14 +2,18 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerasft.backbones.view import TextFunctions
+from kerasft.data.inputs import marked_of, numbers_of
 from kerasft.data.pipeline import Encoded, Places
 from kerasft.data.row_file import RowFile
+from kerasft.data.rows import Rows, end_to_end
+from kerasft.tasks.task import Task
 
 _TOKENISE_ROWS = 512
 _MASK = "padding_mask"
@@ -77,6 +81,30 @@ def encode(
         padding=text.padding,
         places=None if overlap is None else Places(**{name: whole(name, dtype) for name, dtype in _PLACES.items()}),
     )
+
+
+def encode_rows(
+    task: Task, text: TextFunctions, rows: Rows, max_length: int, folder: Path | None = None, learnt: bool = False
+) -> Encoded:
+    """Tokenises a task's rows as its network takes them.
+
+    Args:
+        task: with the text columns that the rows have.
+        text: the family's functions.
+        rows: of which some hundred at a time become Python strings.
+        max_length: as for `encode`.
+        folder: as for `encode`.
+        learnt: whether the rows are to be learnt from; a task may then look at them otherwise.
+
+    Returns:
+        The rows in their order; groups of sequences for a task with `views`.
+    """
+    if task.views is None:
+        columns = [rows.table.column(column) for column in task.text_columns]
+        marked = marked_of(numbers_of(rows, task), task)
+        return encode(text, columns, max_length, folder, task.overlap, marked)
+    views = task.views(rows, learnt)
+    return replace(encode(text, [end_to_end(views)], max_length, folder), group=len(views))
 
 
 def _sequences(text: TextFunctions, texts: Sequence[Any], max_length: int, overlap: None) -> dict[str, Any]:

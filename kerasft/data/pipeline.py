@@ -70,15 +70,17 @@ class TokenTargets:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token inputs of N rows, or of N windows over rows, laid end to end.
+    """Token inputs of N sequences, laid end to end: of rows, of windows over rows, or of groups of texts.
 
     Attributes:
         inputs: name -> int32[sum of lengths], in memory or in a file, or what makes a batch as a `RowFile` does. The
             padding mask is not among them: it follows from the lengths.
-        starts: int64[N + 1], where each row begins in `inputs`.
-        uncut: int32, the tokens that each row of data had before the cut.
-        padding: name -> the number that fills a short row.
+        starts: int64[N + 1], where each sequence begins in `inputs`.
+        uncut: int32, the tokens that each row of data, or each of its texts, had before the cut.
+        padding: name -> the number that fills a short sequence.
         places: of the windows; None where a row is one sequence.
+        group: how many sequences, one after the other, go into a batch together: the texts of a row that are read each
+            by itself.
     """
 
     inputs: Mapping[str, np.ndarray | RowFile]
@@ -86,14 +88,24 @@ class Encoded:
     uncut: np.ndarray
     padding: Mapping[str, int]
     places: Places | None = None
+    group: int = 1
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64[N], the tokens kept of each row."""
+        """int64[N], the tokens kept of each sequence."""
         return np.diff(self.starts)
+
+    @property
+    def group_lengths(self) -> np.ndarray:
+        """int64[N / group], the tokens of each group, the shorter of its sequences filled up to the longest."""
+        return self.lengths.reshape(-1, self.group).max(axis=1) * self.group
 
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    def sequences(self, groups: np.ndarray) -> np.ndarray:
+        """int64[group * B], the numbers of the sequences of some groups, in their order."""
+        return (groups[:, None] * self.group + np.arange(self.group)).reshape(-1)
 
 
 def padded(flat: np.ndarray, starts: np.ndarray, rows: np.ndarray, fill) -> np.ndarray:

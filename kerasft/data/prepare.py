@@ -43,10 +43,10 @@ def starter_file(task: Task) -> Path | None:
 
 
 def read_for(task: Task, source: Any, labelled: bool = True, **options: Any) -> Read:
-    """`kerasft.data.read.read_rows` for a task's columns."""
+    """`kerasft.data.read.read_rows` for a task's columns; those that are not served are read with the labels."""
     return read_rows(
         source,
-        text_columns=task.text_columns,
+        text_columns=(*task.text_columns, *(task.beside if labelled else ())),
         label_column=task.label_column if labelled else None,
         optional_columns=task.optional_columns,
         native=task.native,
@@ -58,9 +58,10 @@ def read_for(task: Task, source: Any, labelled: bool = True, **options: Any) -> 
 
 
 def with_columns(task: Task, found: Collection[str]) -> Task:
-    """The task as it is for rows that lack some of its optional columns: these are then no inputs either."""
+    """The task as it is for rows that lack some of its optional inputs; what is no input stays optional."""
     there = tuple(column for column in task.text_columns if column in found)
-    return replace(task, text_columns=there, optional_columns=())
+    optional = tuple(column for column in task.optional_columns if column not in task.text_columns)
+    return replace(task, text_columns=there, optional_columns=optional)
 
 
 def prepare_sets(task: Task, recipe: Recipe, data: Any, eval_data: Any, test_data: Any, on_bad_row: str) -> Sets:
@@ -84,7 +85,9 @@ def prepare_sets(task: Task, recipe: Recipe, data: Any, eval_data: Any, test_dat
     notes = [note for one in reads for note in one.notes]
     everything = reads[0].rows
     if eval_data is None:
-        kept, out = split_rows(everything, task.split_columns or task.text_columns, recipe.eval_share, recipe.seed)
+        alike = task.split_columns or task.text_columns
+        linked = [column for column in task.linked if column in everything.table.column_names]
+        kept, out = split_rows(everything, alike, recipe.eval_share, recipe.seed, linked)
         train, held_out = everything.take(kept), everything.take(out)
         notes.append(
             f"No eval data given: {len(held_out):,} of {len(everything):,} rows "

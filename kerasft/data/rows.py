@@ -76,6 +76,18 @@ class Rows:
         return whole.hexdigest()
 
 
+def end_to_end(columns: Sequence[Sequence[str] | pa.ChunkedArray]) -> pa.Array:
+    """g columns of N texts, lists or Arrow's, as one of g * N: the texts of the first row, then those of the next."""
+    chunks = []
+    for column in columns:
+        if not isinstance(column, pa.ChunkedArray):
+            column = pa.chunked_array([pa.array(column, pa.large_string())])
+        chunks += column.chunks
+    flat = pa.concat_arrays(chunks)
+    order = np.arange(len(flat)).reshape(len(columns), -1).T
+    return flat.take(pa.array(order.reshape(-1)))
+
+
 def concatenate(parts: Sequence[Rows]) -> Rows:
     """The rows of all `parts`, which have the same columns, one after the other."""
     first_origins = np.cumsum([0] + [len(part.origins) for part in parts[:-1]])

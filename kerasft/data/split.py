@@ -9,7 +9,9 @@ from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 
 
-def split_rows(rows: Rows, text_columns: Sequence[str], share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(
+    rows: Rows, text_columns: Sequence[str], share: float, seed: int, linked: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Splits rows into training and held-out ones by a hash of their texts.
 
     Each distinct text draws one number in [0, 1) from BLAKE2b, keyed by the seed, and is held out when the number is
@@ -28,6 +30,9 @@ def split_rows(rows: Rows, text_columns: Sequence[str], share: float, seed: int)
         text_columns: the columns that make up a row's text; labels are left out so that duplicates stay together.
         share: of the rows that are held out, between 0 and 1.
         seed: any integer; another seed gives another split.
+        linked: two columns or more: rows that have a text in common, in whichever of these, are a family, and so are
+            the rows of families that share one; a family stays together. It draws by its least text in place of a
+            row's own, so a new row that joins two families may change sides for one of them.
 
     Returns:
         Training and held-out indices into `rows`, each int64, ascending.
@@ -41,6 +46,8 @@ def split_rows(rows: Rows, text_columns: Sequence[str], share: float, seed: int)
     limit = round(share * 2**64)
     key = hashlib.sha256(str(seed).encode()).digest()
     columns = [rows.column(column) for column in text_columns]
+    if len(linked) > 1:
+        columns = [_families([rows.column(column) for column in linked])]
     held_out = np.fromiter((_draw(texts, key) < limit for texts in zip(*columns, strict=True)), bool, len(rows))
     if held_out.all() or not held_out.any():
         side = "training" if held_out.all() else "held-out"
@@ -49,6 +56,23 @@ def split_rows(rows: Rows, text_columns: Sequence[str], share: float, seed: int)
             "another share or seed, or evaluation data of their own (--eval-data)."
         )
     return np.flatnonzero(~held_out).astype(np.int64), np.flatnonzero(held_out).astype(np.int64)
+
+
+def _families(columns: Sequence[Sequence[str]]) -> list[str]:
+    """For each row the least text of its family."""
+    above: dict[str, str] = {}
+
+    def least(text: str) -> str:
+        while above.setdefault(text, text) != text:
+            above[text] = above[above[text]]
+            text = above[text]
+        return text
+
+    for texts in zip(*columns, strict=True):
+        found = sorted({least(text) for text in texts})
+        for other in found[1:]:
+            above[other] = found[0]
+    return [least(text) for text in columns[0]]
 
 
 def _draw(texts: Sequence[str], key: bytes) -> int:

@@ -5,6 +5,7 @@ import sys
 
 from kerasft.errors import KerasftError, did_you_mean
 from kerasft.tasks import (
+    embedding,
     masked_lm,
     multi_label,
     question_answering,
@@ -34,6 +35,7 @@ TASKS: dict[str, Task] = {
         question_answering.TASK,
         regression.TASK,
         ranking.TASK,
+        embedding.TASK,
         masked_lm.TASK,
     )
 }

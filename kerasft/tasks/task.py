@@ -127,6 +127,15 @@ class Task:
         tied: the head has logits for the pieces of the vocabulary: it takes the layer with the token embeddings as
             `embedding`, and the number of logits is its own.
         adapts: what the user wants is the backbone itself: a run leaves it as a folder that `--backbone` takes.
+        beside: columns with more texts, which are read where the data has them and are no inputs of what is served.
+        views: for a task that reads several texts a row, each by itself: (rows, whether they are to learn from) -> g
+            columns of N texts, g at least 2. `loss` then takes logits [g * B, …], a row's one after the other, and
+            `measure` outputs [N, g, …]. There is one text column.
+        together: for a task whose `loss` compares the rows of a batch with each other: a batch is never cut into
+            micro-batches, and on several devices the loss sees the rows of all of them. Some rows may then be there
+            twice, to fill a device's share.
+        linked: rows that have a text in common, in any of these columns, are never parted by the split; columns that
+            the data lacks do not count.
     """
 
     name: str
@@ -164,6 +173,10 @@ class Task:
     fits: Callable[[Any], None] | None = None
     tied: bool = False
     adapts: bool = False
+    beside: tuple[str, ...] = ()
+    views: Callable[[Rows, bool], Sequence[Sequence[str]]] | None = None
+    together: bool = False
+    linked: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -173,7 +186,7 @@ class Task:
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that the task knows, the label's last."""
-        return (*self.inputs, *((self.label_column,) if self.label_column else ()))
+        return (*self.inputs, *self.beside, *((self.label_column,) if self.label_column else ()))
 
 
 def refuse_settings(recipe: Any, task: Task, keys: Sequence[str]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from kerasft.backbones.view import TextFunctions
-from kerasft.data.encode import encode
-from kerasft.data.inputs import Values, input_specs, input_tensors, inputs_of, marked_of, read_inputs, some
+from kerasft.data.encode import encode_rows
+from kerasft.data.inputs import Values, input_specs, input_tensors, inputs_of, read_inputs, some
 from kerasft.data.pipeline import Encoded, token_batch
 from kerasft.data.rows import Rows
 from kerasft.run import Run
@@ -57,11 +57,13 @@ class Asked:
             respond: one of `task.apis`; `task.respond` when None.
 
         Returns:
-            Output name -> array[M, …], as wide as these rows ask for.
+            Output name -> array[M, …], as wide as these rows ask for; [M, g, …] for rows of g sequences.
         """
         respond = respond or self.task.respond
         if self.task.overlap is None:
-            return _arrays(respond(logits if rows is None else logits[rows], scheme))
+            chosen = logits if rows is None else logits[self.encoded.sequences(rows)]
+            found = _arrays(respond(chosen, scheme))
+            return found if self.encoded.group == 1 else grouped(found, self.encoded.group)
         import tensorflow as tf
 
         # A graph: decoding walks from word to word.
@@ -93,6 +95,11 @@ def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in outputs.items()}
+
+
+def grouped(outputs: Mapping[str, np.ndarray], group: int) -> dict[str, np.ndarray]:
+    """The outputs of a row's sequences together: [g * N, …] as [N, g, …]."""
+    return {name: value.reshape(-1, group, *value.shape[1:]) for name, value in outputs.items()}
 
 
 def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -138,15 +145,12 @@ def asked_answers(
 def answers_of(run: Run, model, rows: Rows) -> Callable[[Scheme], dict[str, np.ndarray]]:
     """Answers a run's model gives to rows, or its judgement: a function of the scheme, which may still be tuned."""
     task = run.task
-    inputs = inputs_of(rows, task)
-    texts = [rows.table.column(name) for name in task.text_columns]
-    marked = marked_of(inputs, task)
-    encoded = encode(run.text, texts, run.recipe.max_length, overlap=task.overlap, marked=marked)
+    encoded = encode_rows(task, run.text, rows, run.recipe.max_length)
     if task.draws:
         encoded, targets = task.draws.draw(encoded, run.text, None)(0)
         examples = Examples(rows, encoded, targets, task.count(targets))
         judged = judge_rows(task, model, examples, lambda of, chosen: token_batch(of.encoded, chosen), _ROWS)
         return lambda scheme: {"judged": judged}
-    asked = Asked(task, run.text, run.recipe.max_length, inputs, encoded)
+    asked = Asked(task, run.text, run.recipe.max_length, inputs_of(rows, task), encoded)
     logits = asked.logits(model, lambda chosen: token_batch(encoded, chosen), _ROWS)
     return lambda scheme: asked.answers(logits, scheme)

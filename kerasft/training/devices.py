@@ -1,6 +1,7 @@
 """Where a run trains, and in which precision: one device, several in step, or several machines."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 
@@ -44,8 +45,19 @@ def choose_strategy(machine: Machine, cluster):
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if machine.strategy == "mirrored" or (machine.strategy == "auto" and len(devices) > 1):
-        return tf.distribute.MirroredStrategy(devices)
+        return _mirrored(tuple(devices))
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]):
+    """One strategy for all runs of a process: each new one numbers what its devices exchange from the start again, and
+    TensorFlow remembers a number's shape and type. The second run would end with "Shape mismatch in the collective"
+    where it differs from the first.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def _limit_devices(count: int) -> None:
@@ -113,10 +125,13 @@ def _seconds_of_products(dtype) -> float:
     return min(tries)
 
 
-def choose_xla(machine: Machine, strategy) -> bool:
-    """XLA pays on a single GPU; on CPUs and under a strategy it compiles more than it saves."""
+def choose_xla(machine: Machine, strategy, together: bool = False) -> bool:
+    """XLA pays on a single GPU; on CPUs and under a strategy it compiles more than it saves. What `together` makes
+    several devices exchange within an update cannot be compiled."""
     import tensorflow as tf
 
+    if together and strategy.num_replicas_in_sync > 1:
+        return False
     if machine.xla == "auto":
         return strategy.num_replicas_in_sync == 1 and len(tf.config.list_logical_devices("GPU")) == 1
     return machine.xla == "on"

@@ -26,9 +26,10 @@ class Examples:
 
     Attributes:
         rows: as they were read.
-        encoded: their tokens; of windows over the rows, for a task that answers with places.
-        targets: one for each row or window of `encoded`, or for each of their places.
-        weights: float32[N], the weight of the loss of each row or window of `encoded`.
+        encoded: their tokens; of windows over the rows, for a task that answers with places; in groups, for one that
+            reads several texts a row.
+        targets: one for each row, group or window of `encoded`, or for each of their places.
+        weights: float32[N], the weight of the loss of each row, group or window of `encoded`.
         cache: hidden states at the boundaries that phases need, or None.
         draw: (epoch) -> `encoded` and `targets` of that epoch, for a task that draws them anew; else None.
     """

@@ -61,14 +61,14 @@ def run_phase(
     job.report(f"Phase {number}: {record['trains']}; {much}")
     job.tracker.phase(state.updates + 1, number, record)
 
-    lengths, first_epoch = train.encoded.lengths, len(state.history) - state.epoch
+    lengths, first_epoch = train.encoded.group_lengths, len(state.history) - state.epoch
     epochs = [
         shuffled_batches(lengths, learning.batch_size, job.recipe.seed, first_epoch + epoch, learning.batch_tokens)
         for epoch in range(phase.epochs)
     ]
     optimizer = make_optimizer(learning, phase, sum(map(len, epochs)), depths(network))
     loss = job.task.loss(job.recipe.label_smoothing)
-    trainable = make_trainable(model, loss, learning.clip_norm, job.xla, job.scaled)
+    trainable = make_trainable(model, loss, learning.clip_norm, job.xla, job.scaled, job.task.together)
     trainable.compile(optimizer=optimizer)
     # With its variables made before, the train function is traced once instead of twice: half of a phase's start.
     optimizer.build(trainable.trainable_variables)
@@ -83,7 +83,7 @@ def run_phase(
         batch=state.step,
     )
     patience = phase.patience or learning.patience
-    rows = len(train.encoded)
+    rows = len(lengths)
     done = state.epoch * rows + state.rows
     with Bar(f"phase {number}", rows * phase.epochs, start=done, epochs=phase.epochs, report=job.report) as bar:
         while state.epoch < phase.epochs and state.bad_epochs < patience and not job.calls.stopped:
@@ -92,9 +92,9 @@ def run_phase(
             if rest:
                 # Endless: `fit` takes as many steps as it is told, and TensorFlow reads ahead.
                 ahead = partial(itertools.chain, rest, itertools.repeat(rest[-1]))
-                now = train.in_epoch(first_epoch + state.epoch)
+                now, whole = train.in_epoch(first_epoch + state.epoch), job.task.together
                 trainable.fit(
-                    training_dataset(job.strategy, now, batch_of, ahead, learning.accumulate, job.xla),
+                    training_dataset(job.strategy, now, batch_of, ahead, learning.accumulate, job.xla, whole),
                     initial_epoch=state.epoch,
                     epochs=state.epoch + 1,
                     steps_per_epoch=len(rest),

@@ -63,6 +63,24 @@ def check_sizes(recipe: Recipe, rows: int, replicas: int) -> None:
         )
 
 
+def check_together(recipe: Recipe) -> None:
+    """Checks that batches stay whole, for a task that compares the rows of a batch with each other.
+
+    Raises:
+        KerasftError: micro-batches, or batches of one row.
+    """
+    learning = recipe.learning
+    if learning.accumulate > 1:
+        raise KerasftError(
+            f"Task '{recipe.task}' compares all rows of a batch with each other: it takes no 'accumulate'. "
+            "To save memory pass gradient_checkpointing=true or a smaller batch_size."
+        )
+    if learning.batch_size == 1:
+        raise KerasftError(
+            f"Task '{recipe.task}' compares the rows of a batch with each other: batch_size must be 2 or more, found 1."
+        )
+
+
 def _gradual(learning: Learning, blocks: int) -> list[Phase]:
     """The head, then the blocks but for the lowest sixth; that and the embeddings stay as they are.
 

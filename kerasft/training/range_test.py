@@ -84,19 +84,19 @@ def _search(here: Ready) -> Found:
 
         def batches():
             for epoch in itertools.count():
-                lengths = train.encoded.lengths
+                lengths = train.encoded.group_lengths
                 yield from shuffled_batches(lengths, learning.batch_size, recipe.seed, epoch, learning.batch_tokens)
 
         optimizer = make_optimizer(learning, phase, _STEPS, depths(network))
         rate = settable_rate(optimizer)
-        machine, loss = recipe.machine, here.task.loss(recipe.label_smoothing)
-        xla = choose_xla(machine, here.strategy)
+        machine, loss, whole = recipe.machine, here.task.loss(recipe.label_smoothing), here.task.together
+        xla = choose_xla(machine, here.strategy, whole)
         model = full_model(network, frozen_below=line.block, recompute=machine.gradient_checkpointing)
-        trainable = make_trainable(model, loss, learning.clip_norm, xla, machine.precision == "fp16")
+        trainable = make_trainable(model, loss, learning.clip_norm, xla, machine.precision == "fp16", whole)
         trainable.compile(optimizer=optimizer)
         optimizer.build(trainable.trainable_variables)
         trainable.make_train_function()
-        rows = iter(training_dataset(here.strategy, train, _tokens, batches, learning.accumulate, xla))
+        rows = iter(training_dataset(here.strategy, train, _tokens, batches, learning.accumulate, xla, whole))
         factor = RATE_OVER_ADAMW[learning.optimizer]
         with Bar("learning rates", _STEPS, report=here.report) as bar:
 

@@ -29,7 +29,7 @@ from kerasft.training.devices import (
     same_everywhere,
 )
 from kerasft.training.order import Order
-from kerasft.training.phases import batch_size, check_sizes, plan
+from kerasft.training.phases import batch_size, check_sizes, check_together, plan
 from kerasft.training.progress import Say
 from kerasft.training.recipe import Recipe
 from kerasft.training.stopping import Stop, Stopped, stoppable
@@ -80,6 +80,8 @@ def ready(order: Order, report: Say) -> Iterator[Ready]:
     report = report if chief else _silent
     sets = prepare_sets(find_task(order.recipe.task), order.recipe, *order.sources.values(), order.on_bad_row)
     task = sets.task
+    if task.together:
+        check_together(order.recipe)
     order.check_data(sets)
     _report_sets(sets, report)
     source = locate(order.recipe.backbone, report)
@@ -140,6 +142,8 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
     }
     recipe = recipe.having(**chosen, plan="gradual", epochs=None, learning_rate=None)
     check_sizes(recipe, len(sets.train), strategy.num_replicas_in_sync)
+    if task.together and recipe.machine.xla == "on" and strategy.num_replicas_in_sync > 1:
+        report(f"Task {task.name} exchanges vectors between devices in each update: that is not compiled with XLA.")
     for phase in recipe.learning.phases:
         if phase.lora:
             check_rank(phase.lora, backbone.hidden_size)
@@ -160,17 +164,14 @@ def examples(here: Ready, folder: Path) -> list:
     Returns:
         Two `kerasft.training.job.Examples`.
     """
-    from kerasft.data.encode import encode
-    from kerasft.data.inputs import marked_of, numbers_of
+    from kerasft.data.encode import encode_rows
     from kerasft.training.job import Examples
 
     shutil.rmtree(folder, ignore_errors=True)
     task, sides = here.task, []
     for name, rows in (("train", here.sets.train), ("eval", here.sets.held_out)):
         (folder / name).mkdir(parents=True)
-        columns = [rows.table.column(column) for column in task.text_columns]
-        marked = marked_of(numbers_of(rows, task), task)
-        encoded = encode(here.text, columns, here.recipe.max_length, folder / name, task.overlap, marked)
+        encoded = encode_rows(task, here.text, rows, here.recipe.max_length, folder / name, learnt=name == "train")
         draw = None
         if task.draws:
             draw = task.draws.draw(encoded, here.text, here.recipe.seed if name == "train" else None)

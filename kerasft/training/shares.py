@@ -130,29 +130,33 @@ def training_dataset(
     batches: Callable[[], Iterable[np.ndarray]],
     accumulate: int,
     xla: bool,
+    whole: bool = False,
 ):
     """Batches as each replica gets them, in as many micro-batches as the recipe wants and the memory needs.
 
     Args:
         strategy: a `tf.distribute.Strategy`.
         train: `kerasft.training.job.Examples`.
-        batch_of: (the examples, row numbers) -> the model's inputs.
+        batch_of: (the examples, numbers of their sequences) -> the model's inputs.
         batches: () -> the row numbers of each global batch, without end.
         accumulate: micro-batches that the recipe wants.
         xla: whether the update is compiled: it is, anew, for each shape.
+        whole: one micro-batch, whatever memory it needs.
 
     Returns:
         What `fit` takes.
     """
-    count, lengths, at_once = strategy.num_replicas_in_sync, train.encoded.lengths, tokens_at_once()
-    longest = int(lengths.max())
+    count, encoded, at_once = strategy.num_replicas_in_sync, train.encoded, tokens_at_once()
+    longest, lengths = int(encoded.lengths.max()), encoded.group_lengths
 
     def inputs_of(rows):
-        return evened(batch_of(train, rows), longest, _XLA_STEP if xla else LENGTH_STEP)
+        return evened(batch_of(train, encoded.sequences(rows)), longest, _XLA_STEP if xla else LENGTH_STEP)
 
     def elements(replicas):
         for rows in batches():
-            number = pieces(len(rows), int(lengths[rows].max()), count, accumulate, at_once)
+            number = 1
+            if not whole:
+                number = pieces(len(rows), int(lengths[rows].max()), count, accumulate, at_once)
             for replica in replicas:
                 yield training_element(
                     inputs_of, train.targets, share(rows, train.weights[rows], replica, count, number), number

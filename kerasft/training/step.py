@@ -17,6 +17,7 @@ def make_trainable(
     clip_norm: float,
     xla: bool = False,
     scaled: bool = False,
+    together: bool = False,
 ):
     """Wraps a functional model for `fit`.
 
@@ -26,6 +27,9 @@ def make_trainable(
         clip_norm: the most that the global norm of the summed gradients may be.
         xla: compile forward and backward pass with XLA.
         scaled: scale the loss for float16 (Micikevicius et al. 2018); gradients that overflow count as zeros.
+        together: the loss compares rows with each other: it is given those of all replicas, which is not to be compiled
+            with XLA where there are several. Batches have one micro-batch. The model may give several logits a row, one
+            after the other.
 
     Returns:
         A `keras.Model` whose batches are (inputs, labels, weights float32[M, B]), each with M micro-batches in front.
@@ -85,16 +89,30 @@ def make_trainable(
     @tf.function(jit_compile=xla or None)
     def _one(inputs, labels, weights, scale):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(row_loss(labels, trainable(inputs, training=True)) * weights)
+            loss = tf.reduce_sum(_row_losses(labels, trainable(inputs, training=True)) * weights)
             scaled_loss = loss * scale
         variables = [variable.value for variable in trainable.trainable_variables]
         gradients = tape.gradient(scaled_loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         # A sparse gradient repeats its rows: its norm would not be the gradient's.
         return loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
+    def _row_losses(labels, logits):
+        context = tf.distribute.get_replica_context() if together else None
+        if context is None or context.num_replicas_in_sync == 1:
+            return row_loss(labels, logits)
+        # Each replica counts its own rows' losses alone. What these say of another's rows goes back to it through the
+        # exchange, whose gradient is a sum over replicas: all of them together have the gradient of the global batch.
+        losses = row_loss(_of_all(labels), _of_all(logits))
+        own = tf.shape(labels)[0]
+        return losses[context.replica_id_in_sync_group * own :][:own]
+
     def _accumulated(inputs, labels, weights, scale):
         def micro(number):
             return tf.nest.map_structure(lambda array: array[number], (inputs, labels, weights))
+
+        if together:
+            # Outside of a loop: replicas cannot exchange anything within one.
+            return _one(*micro(0), scale)
 
         def add(number, loss, sums):
             more, gradients = _one(*micro(number), scale)
@@ -106,6 +124,23 @@ def make_trainable(
         return tf.while_loop(lambda number, *_: number < count, add, start, parallel_iterations=1)[1:]
 
     return trainable
+
+
+def _of_all(values):
+    """The rows of all replicas, [R * B, …], on each of them; every replica has B.
+
+    A sum of blocks that have zeros in others' places, not `all_gather`: that goes by way of a single device under NCCL,
+    and the sum is what the gradients travel by in any case. Whole numbers go as float64, which holds them exactly and
+    which all devices can add.
+    """
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    sent = tf.cast(values, tf.float64) if values.dtype.is_integer else values
+    own, before = tf.shape(values)[0], context.replica_id_in_sync_group
+    ends = [before * own, (context.num_replicas_in_sync - 1 - before) * own]
+    block = tf.pad(sent, [ends, *([[0, 0]] * (len(values.shape) - 1))])
+    return tf.cast(context.all_reduce("SUM", block), values.dtype)
 
 
 class _LossScale:

@@ -83,7 +83,10 @@ def _measured(job: Job, trainable, batch_of: Callable, held_out: Examples) -> tu
         return weighted_loss(judged, held_out.weights), task.measure(held_out.rows, {"judged": judged}, scheme)
     asked = Asked(task, job.text, job.recipe.max_length, inputs_of(held_out.rows, task), held_out.encoded)
     logits = asked.logits(trainable, lambda rows: batch_of(held_out, rows), batch_size)
-    eval_loss = mean_loss(task.loss(0.0), held_out, logits)
+    if task.together:
+        eval_loss = compared_loss(task.loss(0.0), held_out, logits, batch_size)
+    else:
+        eval_loss = mean_loss(task.loss(0.0), held_out, logits)
     return eval_loss, task.measure(held_out.rows, asked.answers(logits, scheme), scheme)
 
 
@@ -100,6 +103,21 @@ def mean_loss(loss: Callable, examples: Examples, logits: Logits) -> float:
             targets = targets_of(examples.targets, some, int(length))
             losses = np.asarray(loss(targets, np.stack([logits[number] for number in some])))
             total += float(np.dot(losses, examples.weights[some]))
+    return total / float(examples.weights.sum())
+
+
+def compared_loss(loss: Callable, examples: Examples, logits: Logits, batch_size: int) -> float:
+    """The loss of rows that are compared with each other, in batches as in training: of more rows it would be larger.
+
+    The batches are the same each time, and mixed: neighbours in a file may be of one subject.
+    """
+    import numpy as np
+
+    order = np.random.default_rng(0).permutation(len(examples.targets))
+    total = 0.0
+    for some in np.array_split(order, -(-len(order) // batch_size)):
+        losses = np.asarray(loss(examples.targets[some], logits[examples.encoded.sequences(some)]))
+        total += float(np.dot(losses, examples.weights[some]))
     return total / float(examples.weights.sum())
 
 

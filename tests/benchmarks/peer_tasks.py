@@ -29,6 +29,7 @@ from peer_tokens import (
     windows,
 )
 from peer_trainer import MeanPooled, StepClock
+from peer_vectors import PairVectors, TextPairs, collate_pairs, pair_figures, pair_loss
 from scipy import special, stats
 from sklearn import metrics
 from task_rows import labels_of, read_rows
@@ -185,6 +186,17 @@ QUESTION_ANSWERING = Kind(
     network=PerToken,
 )
 
+EMBEDDING = Kind(
+    learn=lambda rows: None,
+    outputs=lambda learnt: 0,
+    target=lambda row, learnt: float(row["score"]),
+    loss=pair_loss,
+    figures=pair_figures,
+    examples=TextPairs,
+    network=PairVectors,
+    collate=collate_pairs,
+)
+
 KINDS = {
     "text-classification": CLASSIFICATION,
     "text-pair": CLASSIFICATION,
@@ -192,6 +204,7 @@ KINDS = {
     "multi-label": MULTI_LABEL,
     "token-classification": TOKEN_CLASSIFICATION,
     "question-answering": QUESTION_ANSWERING,
+    "embedding": EMBEDDING,
 }
 
 

@@ -40,6 +40,7 @@ class Entry:
         most: training and held-out rows, where not all are wanted.
         more: (kerasft's run folder, files, its figures) -> figures that are not in metrics.json; not timed.
         peer: whether the peer knows the task.
+        learnt: which training rows both sides learn from; all when None.
     """
 
     task: str
@@ -50,6 +51,7 @@ class Entry:
     most: tuple[int, int] | None = None
     more: Callable[[Path, Files, dict], dict[str, float]] | None = None
     peer: bool = True
+    learnt: Callable[[dict], bool] | None = None
 
 
 def kerasft_answers(run: Path, files: Files) -> Iterable[tuple[dict, dict]]:
@@ -104,6 +106,13 @@ ENTRIES = {
     "ag_news": Entry("text-classification", "topic/ag_news/train.csv", ("accuracy", "macro_f1")),
     "rte": Entry("text-pair", "pair/rte/train.csv", ("accuracy", "macro_f1")),
     "stsb": Entry("regression", "regression/stsb/train.csv", ("pearson", "spearman")),
+    # Pairs of 4 or more, of 5, belong together; all pairs of dev are measured.
+    "stsb-vectors": Entry(
+        "embedding",
+        "regression/stsb/train.csv",
+        ("spearman",),
+        learnt=lambda row: float(row["score"]) >= 4,
+    ),
     # Thresholds tuned for each label on the held-out rows, by both sides; then one half for every label.
     "goemotions": Entry(
         "multi-label",
@@ -140,6 +149,8 @@ def make_files(entry: Entry, folder: Path, options: argparse.Namespace) -> Files
         sys.exit(f"{source} is not there: --data-root is the folder that holds {entry.data}.")
     dev = source.with_stem("dev")
     train, held_out = (read_rows(source), read_rows(dev)) if dev.is_file() else split(read_rows(source))
+    if entry.learnt:
+        train = [row for row in train if entry.learnt(row)]
     if most := (options.limit, options.limit) if options.limit else entry.most:
         train, held_out = cut(train, held_out, most)
     held_out = known(train, held_out)

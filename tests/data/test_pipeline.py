@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from kerasft.backbones.load import load_text_functions
 from kerasft.data.encode import encode
 from kerasft.data.pipeline import padded, shuffled_batches, sorted_batches, token_batch
 from kerasft.data.row_file import RowFile
+from kerasft.data.rows import end_to_end
 from tests.toy import toy_rows
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=300).map(lambda found: np.array(found, np.int64))
@@ -151,3 +153,17 @@ def test_no_rows_are_no_error(text, tmp_path):
         encoded = encode(text, [[]], 12, folder=folder)
         assert len(encoded) == 0
         assert token_batch(encoded, np.zeros(0, np.int64))["token_ids"].shape == (0, 0)
+
+
+def test_the_texts_of_a_row_are_sequences_of_their_own_and_go_into_a_batch_together(text):
+    texts = [[row["text"] for row in toy_rows(600, seed=seed)] for seed in range(3)]
+    columns = [pa.chunked_array([pa.array(texts[0], pa.large_string())]), texts[1], tuple(texts[2])]
+    encoded = replace(encode(text, [end_to_end(columns)], 12), group=3)
+    alone = [encode(text, [part], 12) for part in texts]
+    assert len(encoded) == 1800
+    np.testing.assert_array_equal(encoded.group_lengths, 3 * np.max([one.lengths for one in alone], axis=0))
+    rows = np.array([599, 0, 512, 3])
+    found = token_batch(encoded, encoded.sequences(rows))["token_ids"]
+    for place, one in enumerate(alone):
+        expected = token_batch(one, rows)["token_ids"]
+        np.testing.assert_array_equal(found[place::3, : expected.shape[1]], expected)

@@ -47,6 +47,18 @@ def test_by_hand():
     assert (found["rows"], found["documents"]) == (3, 3)
 
 
+@pytest.mark.parametrize("block", [1, 7, 1 << 24])
+def test_what_is_passed_over_is_as_good_as_not_there(monkeypatch, block):
+    monkeypatch.setattr(retrieval, "BLOCK", block)
+    random = np.random.default_rng(5)
+    queries, documents, right = unit_vectors(random, 30), unit_vectors(random, 20), random.integers(0, 20, 30)
+    pairs = [(query, place) for query in range(30) for place in random.permutation(20)[:6] if place != right[query]]
+    found = retrieval_figures(queries, documents, right, passed_over=np.array(pairs)[random.permutation(len(pairs))])
+    scores = queries @ documents.T
+    scores[tuple(np.array(pairs).T)] = -2
+    assert found["mrr"] == pytest.approx(np.mean(1 / (scores >= scores[np.arange(30), right, None]).sum(axis=1)))
+
+
 def test_embeddings_that_are_all_alike_find_nothing():
     alike = np.tile(unit_vectors(np.random.default_rng(0), 1), (50, 1))
     found = retrieval_figures(alike, alike, np.arange(50))

@@ -1,5 +1,7 @@
 """Devices and precisions that are there, and what a user reads when they are not."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -120,6 +122,13 @@ def test_a_precision_ends_with_its_run():
 def test_xla_as_told_and_off_without_a_gpu(no_gpu):
     strategy = tf.distribute.get_strategy()
     assert [choose_xla(machine(xla=word), strategy) for word in ("on", "off", "auto")] == [True, False, False]
+
+
+def test_what_devices_exchange_within_an_update_is_not_compiled():
+    one, two = (SimpleNamespace(num_replicas_in_sync=number) for number in (1, 2))
+    assert choose_xla(machine(xla="on"), one, together=True)
+    assert choose_xla(machine(xla="on"), two)
+    assert not choose_xla(machine(xla="on"), two, together=True)
 
 
 def test_one_process_agrees_with_itself():
