@@ -272,7 +272,7 @@ TASK = Task(
     describe=describe,
     example={"text": "My parcel never came.", "text_pair": "If tracking shows a delivery, ask your neighbours first."},
     answer={"embedding": [0.081, -0.024, 0.052, 0.117], "truncated": False},
-    cell=Cell(fault=fault, mend="Write a number, with a point for the decimals."),
+    cells={"score": Cell(fault=fault, mend="Write a number, with a point for the decimals.")},
     optional_columns=("text_pair", "negative", "score"),
     count=count,
     starter="embedding.csv",

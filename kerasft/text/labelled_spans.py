@@ -42,7 +42,7 @@ def find_spans(logits: tf.Tensor, labels: Sequence[str], reading: Reading, asked
         The spans of the last text of each row.
     """
     *_, text = reading.texts.values()
-    words = find_words(text) if reading.words is None else reading.words
+    words = _read_words(find_words(text) if reading.words is None else reading.words, reading)
     chances = tf.nn.softmax(_by_word(_of_tokens(logits, reading), reading, words, len(tag_names(labels))))
     lengths = tf.cast(words.char_starts.row_lengths(), tf.int32)
     tags = best_tags(tf.math.log(tf.maximum(chances, 1e-30)), lengths)
@@ -79,6 +79,26 @@ def find_spans(logits: tf.Tensor, labels: Sequence[str], reading: Reading, asked
         "count": tf.math.unsorted_segment_sum(tf.ones_like(found.label), found.row, rows),
     }
     return Labelled(words, tags, padded(cut(tf.gather(text, found.row), starts, ends), ""), answer)
+
+
+def _read_words(words: WordPlaces, reading: Reading) -> WordPlaces:
+    """The words of a text up to where it was read: what is cut off is not walked through, however long it is."""
+    places = words.char_starts
+    most = tf.reduce_max(tf.pad(reading.token, [[0, 0], [0, 1]], constant_values=-1), axis=1)
+    last = tf.math.unsorted_segment_max(most, reading.row, places.nrows())
+    ends = reading.tokens.char_ends
+    # One value more, for texts without a token.
+    token = tf.where(last >= 0, tf.cast(ends.row_starts(), tf.int32) + last, tf.size(ends.values))
+    end = tf.gather(tf.concat([ends.values, [0]], axis=0), token)
+    row = places.value_rowids()
+    kept = ~tf.gather(reading.truncated, row) | (places.values < tf.gather(end, row))
+    rows = tf.boolean_mask(row, kept)
+
+    def those(of: tf.RaggedTensor) -> tf.RaggedTensor:
+        values = tf.boolean_mask(of.values, kept)
+        return tf.RaggedTensor.from_value_rowids(values, rows, nrows=places.nrows(), validate=False)
+
+    return WordPlaces(*map(those, words))
 
 
 def _of_tokens(logits: tf.Tensor, reading: Reading) -> tf.RaggedTensor:

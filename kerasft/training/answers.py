@@ -1,7 +1,7 @@
 """From logits to what is served: the same functions that the export holds, on rows as training has them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Asked:
     max_length: int
     inputs: Values
     encoded: Encoded
+    _graphs: list = field(default_factory=list, init=False, compare=False)
 
     def logits(self, model, batch_of: BatchOf, batch_size: int) -> Logits:
         """The model's logits for the rows, as `answers` takes them."""
@@ -64,15 +65,7 @@ class Asked:
             chosen = logits if rows is None else logits[self.encoded.sequences(rows)]
             found = _arrays(respond(chosen, scheme))
             return found if self.encoded.group == 1 else grouped(found, self.encoded.group)
-        import tensorflow as tf
-
-        # A graph: decoding walks from word to word.
-        @tf.function(
-            input_signature=[input_specs(self.task), tf.TensorSpec([None, None, *logits[0].shape[1:]], tf.float32)]
-        )
-        def answer(inputs, stacked):
-            return respond(stacked, scheme, read_inputs(self.text, inputs, self.task, self.max_length))
-
+        answer = self._graph(respond, scheme, logits[0].shape[1:])
         wanted = np.arange(len(self.encoded.uncut)) if rows is None else rows
         parts = []
         for start in range(0, max(len(wanted), 1), _ROWS):
@@ -82,6 +75,21 @@ class Asked:
             inputs = input_tensors(some(self.inputs, these), self.task)
             parts.append(_arrays(answer(inputs, _stacked(windows))))
         return joined(parts)
+
+    def _graph(self, respond: Callable, scheme: Scheme, shape: Sequence[int]) -> Callable:
+        """(inputs, windows' logits) -> the answers, as a graph: decoding walks from word to word. Traced once."""
+        import tensorflow as tf
+
+        for known, graph in self._graphs:
+            if known == (respond, scheme):
+                return graph
+
+        @tf.function(input_signature=[input_specs(self.task), tf.TensorSpec([None, None, *shape], tf.float32)])
+        def graph(inputs, stacked):
+            return respond(stacked, scheme, read_inputs(self.text, inputs, self.task, self.max_length))
+
+        self._graphs.append(((respond, scheme), graph))
+        return graph
 
 
 def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -69,7 +69,7 @@ def training_element(
 
     inputs = batch_of(part.rows)
     # Of targets of the rows themselves nobody asks how many places there are.
-    width = inputs["padding_mask"].shape[1] if isinstance(targets, TokenTargets) else 0
+    width = 0 if isinstance(targets, np.ndarray) else inputs["padding_mask"].shape[1]
     chosen = targets_of(targets, part.rows, width)
     return {name: cut(array) for name, array in inputs.items()}, cut(chosen), cut(part.weights)
 
