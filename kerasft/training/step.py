@@ -86,7 +86,8 @@ def make_trainable(
     if scaled:
         trainable.loss_scale = _LossScale()
 
-    @tf.function(jit_compile=xla or None)
+    # A graph of its own, for it is called in two places; but within one replicas cannot exchange anything.
+    @(tf.function(jit_compile=xla or None) if xla or not together else lambda function: function)
     def _one(inputs, labels, weights, scale):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(_row_losses(labels, trainable(inputs, training=True)) * weights)
