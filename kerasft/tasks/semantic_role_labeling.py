@@ -159,5 +159,7 @@ TASK = Task(
     overlap=OVERLAP,
     check=check,
     count=spans_in_text.count,
+    # BERT is told of the predicate by its segment embeddings, which the usual plan leaves as they are.
+    defaults={"plan": "adapt"},
     starter="semantic-role-labeling.jsonl",
 )
