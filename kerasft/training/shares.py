@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.data.pipeline import LENGTH_STEP, TokenTargets, evened
+from kerasft.data.pipeline import TokenTargets, evened
 from kerasft.training.devices import tokens_at_once
 
 Inputs = Mapping[str, np.ndarray]
@@ -150,7 +150,8 @@ def training_dataset(
     longest, lengths = int(encoded.lengths.max()), encoded.group_lengths
 
     def inputs_of(rows):
-        return evened(batch_of(train, encoded.sequences(rows)), longest, _XLA_STEP if xla else LENGTH_STEP)
+        batch = batch_of(train, encoded.sequences(rows))
+        return evened(batch, longest, _XLA_STEP) if xla else batch
 
     def elements(replicas):
         for rows in batches():
