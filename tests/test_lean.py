@@ -5,7 +5,7 @@ import pytest
 
 from kerasft.backbones.load import load_backbone
 from kerasft.heads import pooled_head
-from kerasft.lean import gelu, layer_norm, make_lean
+from kerasft.lean import dropout, gelu, layer_norm, make_lean
 from kerasft.network import Network, full_model
 
 
@@ -58,7 +58,50 @@ def test_a_lean_backbone_is_the_same_model(toy_backbone):
     paths = [weight.path for weight in model.weights]
     make_lean(backbone)
     touched = [layer for block in backbone.blocks for layer in block._flatten_layers() if "call" in vars(layer)]
-    assert len(touched) == 2 * len(backbone.blocks)
+    norms_and_dropouts = 2 + 3
+    assert len(touched) == norms_and_dropouts * len(backbone.blocks)
     lean = full_model(Network(backbone, model.get_layer("head")))
     np.testing.assert_allclose(lean(tokens, training=False), before, atol=1e-6)
     assert [weight.path for weight in lean.weights] == paths
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_keeps_its_share_and_the_mean(dtype, rate):
+    import tensorflow as tf
+
+    values = tf.ones([37, 1_001], dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        found = dropout(values, rate, [3, 4])
+    slope = tape.gradient(found, values)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(np.float32(slope), np.float32(found))  # of ones: what each value is multiplied by
+    kept = np.float32(found) != 0
+    error = np.sqrt(rate * (1 - rate) / kept.size)
+    assert abs(kept.mean() - (1 - rate)) < 4 * error
+    np.testing.assert_allclose(np.float32(found)[kept], 1 / (1 - rate), rtol=1e-2 if dtype == "bfloat16" else 1e-4)
+    # Neighbours, in both directions, are dropped independently of each other.
+    for one, other in ((kept[:, :-1], kept[:, 1:]), (kept[:-1], kept[1:])):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / np.sqrt(one.size)
+
+
+def test_dropout_follows_its_seed():
+    values = np.ones((8, 33), np.float32)
+    first = np.asarray(dropout(values, 0.1, [1, 2]))
+    np.testing.assert_array_equal(dropout(values, 0.1, [1, 2]), first)
+    assert (np.asarray(dropout(values, 0.1, [1, 3])) != first).any()
+
+
+def test_a_lean_layer_draws_new_masks_and_rests_in_inference(toy_backbone):
+    import keras
+
+    backbone = load_backbone(toy_backbone)
+    make_lean(backbone)
+    (layer, *_) = [
+        layer for part in backbone.blocks for layer in part._flatten_layers() if type(layer) is keras.layers.Dropout
+    ]
+    values = np.ones((8, 64), np.float32)
+    first, second = (np.asarray(layer(values, training=True)) for _ in range(2))
+    assert (first == 0).any() and (first != second).any()
+    np.testing.assert_array_equal(layer(values, training=False), values)
