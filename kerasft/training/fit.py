@@ -53,7 +53,7 @@ def fit(
         eval_data: held-out rows; when None, a share of `data` by content.
         test_data: rows that are only looked at in the end.
         backbone: a catalogue name, a keras-nlp preset, `hf://…`, `kaggle://…` or a folder.
-        recipe: a YAML file or a mapping of recipe keys.
+        recipe: a YAML file, the name of one of `kerasft.recipes`, or a mapping of recipe keys.
         seed: of the split, the new weights and the order of rows.
         output: the run folder, which must not exist; `runs/<task>-<n>` when None.
         on_bad_row: `error` (the default), or `skip` to leave bad rows out and list them in the run.

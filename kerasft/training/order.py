@@ -9,6 +9,7 @@ from kerasft import run as runs
 from kerasft.backbones.locate import resolve
 from kerasft.data.prepare import Sets, starter_file
 from kerasft.errors import KerasftError
+from kerasft.recipes import recipe_path
 from kerasft.tasks import find_task
 from kerasft.tasks.task import Task
 from kerasft.training.recipe import Machine, Recipe, make_recipe
@@ -137,7 +138,7 @@ def _described(source: Any) -> Any:
 def _gather(task, backbone, recipe, seed, settings) -> Recipe:
     """One recipe from a file or mapping, the named arguments and the settings; the later win."""
     where = str(recipe) if isinstance(recipe, (str, Path)) else "the recipe"
-    keys = dict(read_settings(recipe) if isinstance(recipe, (str, Path)) else recipe or {})
+    keys = dict(read_settings(recipe_path(recipe)) if isinstance(recipe, (str, Path)) else recipe or {})
     named = {"task": task, "backbone": backbone, "seed": seed}
     keys.update({name: value for name, value in named.items() if value is not None})
     keys.update(settings)
