@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "Publish a run as the next version of a SavedModel.",
     "check": "Prove that a stock TensorFlow Serving can run an export.",
     "tasks": "List the tasks.",
+    "recipes": "List the recipes with their measured scores, or print one.",
     "backbones": "List the backbones, or fetch one.",
     "tokens": "Show the tokens of texts, as training and serving see them.",
 }

@@ -12,7 +12,7 @@ import click
 @click.option("--eval-data", metavar="F", help="Held-out rows (default: a share of --data, by content).")
 @click.option("--test-data", metavar="F", help="Rows that are only looked at in the end.")
 @click.option("--backbone", metavar="B", help="Name, preset, hf://…, kaggle://… or folder (default: minilm).")
-@click.option("--recipe", metavar="F", help="Settings in a YAML file.")
+@click.option("--recipe", metavar="R", help="Settings in a YAML file, or a name: `kerasft recipes` lists them.")
 @click.option("--set", "assignments", metavar="K=V", multiple=True, help="One setting; wins over --recipe. Repeatable.")
 @click.option("--seed", type=int, metavar="N", help="Of split, new weights and order (default: 0).")
 @click.option("--output", metavar="RUN_DIR", help="The run folder, new (default: runs/TASK-N).")
