@@ -159,8 +159,9 @@ def evaluate(target: Run | str | Path, data: Any, columns: Mapping[str, str] | N
     rows = _read(answerer, data, columns or {}, labelled=True).rows
     # Looks at every label before an hour goes into the answers.
     task = answerer.task
-    if task.check or task.overlap is None:
-        (task.check or task.targets)(rows, answerer.scheme)
+    check = task.windows.check if task.windows else task.targets
+    if check:
+        check(rows, answerer.scheme)
     answers = _judged(answerer, rows) if task.draws else _answers_of_rows(answerer, rows)
     return {"task": task.name, "metrics": task.measure(rows, answers, answerer.scheme)}
 
@@ -182,11 +183,11 @@ def _judged(answerer: Answerer, rows: Rows) -> Mapping[str, np.ndarray]:
 def _answers_of_rows(answerer: Answerer, rows: Rows) -> dict[str, np.ndarray]:
     """The answers as `Task.measure` takes them; where a row has several texts, each is asked for by itself."""
     task = answerer.task
-    if task.views is None:
+    if task.contrast is None:
         return answer_all(answerer, inputs_of(rows, task))
     from kerasft.training.answers import grouped
 
-    views = task.views(rows, False)
+    views = task.contrast.views(rows, False)
     (column,) = task.text_columns
     return grouped(answer_all(answerer, {column: end_to_end(views).to_pylist()}), len(views))
 
@@ -212,7 +213,7 @@ def predict(target: Run | str | Path, data: Any, columns: Mapping[str, str] | No
                 f"Task '{task.name}' takes rows with {', '.join(names)}; found plain strings. "
                 "Pass them as a file with these columns (--data), or as a list of mappings."
             )
-        inputs = {names[0]: list(data)}
+        inputs = {names[0]: [_checked(text, number) for number, text in enumerate(data, 1)]}
     else:
         inputs = inputs_of(_read(answerer, data, columns or {}, labelled=False).rows, task)
     outputs = answer_all(answerer, inputs)
@@ -220,6 +221,15 @@ def predict(target: Run | str | Path, data: Any, columns: Mapping[str, str] | No
         {name: _plain(values[row]) for name, values in [*inputs.items(), *outputs.items()]}
         for row in range(len(inputs[names[0]]))
     ]
+
+
+def _checked(text: str, number: int) -> str:
+    """A text that can be sent: half of a surrogate pair has no bytes, unless it stands for a byte of an argument."""
+    try:
+        text.encode("utf-8", errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise KerasftError(f"Text {number} has half of a surrogate pair, which is no character: repair it.") from None
+    return text
 
 
 def _plain(value):

@@ -8,7 +8,7 @@ adapted_backbone/  of a task that adapts one: a folder that `--backbone` takes
 history.csv    one line an epoch
 metrics.json   figures and seconds; written last, so a run without it did not finish
 skipped.jsonl  rows left out with --on-bad-row skip
-    proof_rows.json    some held-out texts, on which an export is proven
+proof_rows.json  some held-out texts, on which an export is proven
 """
 
 import contextlib

@@ -40,14 +40,8 @@ def check_classes(sets: Mapping[str, Rows], label_column: str, label_names: Sequ
     labels = train.column(label_column)
     counts = class_counts(labels)
     others = {name: rows.column(label_column) for name, rows in sets.items() if name != "train"}
-    # A class of one file may have all of its rows on the other side of the split: few rows, not an unknown label.
-    files = {origin.name for origin in train.origins}
-    split_off = {
-        label
-        for name, its_labels in others.items()
-        if any(origin.name in files for origin in sets[name].origins)
-        for label in its_labels
-    }
+    # A class may have all of its rows on the other side of the split: few rows, not an unknown label.
+    split_off = {label for name, its in others.items() if sets[name].read_with(train) for label in its}
     if label_names is not None:
         _check_declared(train, labels, label_names, split_off)
     if len(set(counts) | split_off) < 2:

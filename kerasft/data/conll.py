@@ -3,10 +3,11 @@
 As in the shared tasks of CoNLL-2000 and 2003; columns are divided by tabs, or else by spaces.
 """
 
-import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kerasft.data.opened import Fault, Native
+from kerasft.data.plain import json_of, plain_string, whole_number
 from kerasft.errors import KerasftError
 from kerasft.evaluation.spans import find_tag_scheme, spans_of_tags
 
@@ -41,11 +42,13 @@ def tagged_sentences(text: str) -> Iterator[Record]:
 
 
 def _sentence(first: int, words: Sequence[Sequence[str]]) -> object:
-    widths = {len(columns) for columns in words}
-    if len(widths) > 1 or widths == {1}:
-        bad = next(place for place, columns in enumerate(words) if len(columns) in (1, *widths - {len(words[0])}))
-        found = f"{len(words[bad])} column{'s' * (len(words[bad]) > 1)}"
-        return Fault(first, f"word {bad + 1} of the sentence has {found}, expected {max(widths)} or 2", _MEND)
+    widths = [len(columns) for columns in words]
+    usual = Counter(widths).most_common(1)[0][0]
+    bad = next((place for place, width in enumerate(widths) if width in (1, *{*widths} - {usual})), None)
+    if bad is not None:
+        found = f"{widths[bad]} column{'s' * (widths[bad] > 1)}"
+        expected = usual if usual > 1 else "2 or more"
+        return Fault(first, f"word {bad + 1} of the sentence has {found}, expected {expected}", _MEND)
     return {"tokens": [columns[0] for columns in words], "tags": [columns[-1].strip() for columns in words]}
 
 
@@ -57,25 +60,28 @@ def with_spans(records: Callable[[], Iterator[Record]]) -> Iterator[Record]:
     Args:
         records: gives all rows of a file, each time it is called.
     """
-    tags = {str(tag) for _, record in records() if _listed(record, "tokens") for tag in _listed(record, "tags")}
+    tags = {tag for _, record in records() if _words(record, "tokens") for tag in _words(record, "tags")} - {""}
     scheme = find_tag_scheme(tags) if tags else "bio"
     for number, record in records():
-        tokens, its = _listed(record, "tokens"), _listed(record, "tags")
+        tokens, its = _words(record, "tokens"), _words(record, "tags")
         if not tokens:
             yield number, record
             continue
         if "tags" not in record:
-            yield number, _with_text(record, list(map(str, tokens)), [], scheme)
+            yield number, _with_text(record, tokens, [], scheme)
             continue
         if len(tokens) != len(its):
             yield number, Fault(number, f"{len(its)} tags for {len(tokens)} tokens", _MEND)
             continue
-        yield number, _with_text(record, list(map(str, tokens)), list(map(str, its)), scheme)
+        if "" in its:
+            yield number, Fault(number, f"word {its.index('') + 1} of the sentence has an empty tag", _MEND)
+            continue
+        yield number, _with_text(record, tokens, its, scheme)
 
 
-def _listed(record: object, key: str) -> Sequence:
+def _words(record: object, key: str) -> list[str]:
     found = record.get(key) if isinstance(record, Mapping) else None
-    return found if isinstance(found, list | tuple) else []
+    return ["" if word is None else str(word) for word in found] if isinstance(found, list | tuple) else []
 
 
 def _with_text(record: Mapping, tokens: Sequence[str], tags: Sequence[str], scheme: str) -> dict:
@@ -106,11 +112,24 @@ def checked_spans(value: str, what: str = "spans") -> list[tuple[int, int, str]]
     if not value:
         return []
     try:
-        listed = json.loads(value)
-        spans = [(span["start"], span["end"], span["label"]) if isinstance(span, dict) else span for span in listed]
-        return sorted((int(start), int(end), str(label)) for start, end, label in spans)
+        listed = json_of(value)
+        if not isinstance(listed, list):
+            raise ValueError("no list")
+        return sorted(map(_span, listed))
     except (ValueError, TypeError, KeyError):
         raise KerasftError(f"the {what} are not of the form [[start, end, label], …]") from None
+
+
+def _span(span: object) -> tuple[int, int, str]:
+    """One span as JSON has it; raises `ValueError`, `TypeError` or `KeyError` for what is none."""
+    if isinstance(span, str):
+        raise TypeError("a text")
+    start, end, label = (span["start"], span["end"], span["label"]) if isinstance(span, Mapping) else span
+    start, end = (whole_number(plain_string(place)) for place in (start, end))
+    label = plain_string(label)
+    if None in (start, end, label):
+        raise ValueError("not whole numbers and a name")
+    return start, end, label
 
 
 NATIVE = Native(endings=(".conll", ".bio", ".iob", ".iob2"), records=tagged_sentences, adapt=with_spans)

@@ -97,13 +97,14 @@ def encode_rows(
         learnt: whether the rows are to be learnt from; a task may then look at them otherwise.
 
     Returns:
-        The rows in their order; groups of sequences for a task with `views`.
+        The rows in their order; groups of sequences for a task with `contrast`.
     """
-    if task.views is None:
+    if task.contrast is None:
         columns = [rows.table.column(column) for column in task.text_columns]
         marked = marked_of(numbers_of(rows, task), task)
-        return encode(text, columns, max_length, folder, task.overlap, marked)
-    views = task.views(rows, learnt)
+        overlap = task.windows.overlap if task.windows else None
+        return encode(text, columns, max_length, folder, overlap, marked)
+    views = task.contrast.views(rows, learnt)
     return replace(encode(text, [end_to_end(views)], max_length, folder), group=len(views))
 
 

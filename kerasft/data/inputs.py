@@ -28,7 +28,7 @@ def inputs_of(rows: Rows, task: Task) -> dict[str, Any]:
 
 def marked_of(values: Mapping[str, Any], task: Task) -> Any | None:
     """The places of the words that the task marks in its text; None for a task that marks none."""
-    return values[task.marked_column] if task.marked_column else None
+    return values[task.windows.marked] if task.windows and task.windows.marked else None
 
 
 def some(values: Values, rows: Sequence[int] | np.ndarray) -> dict[str, Any]:
@@ -69,4 +69,4 @@ def read_inputs(text: TextFunctions, tensors: Mapping[str, Any], task: Task, max
     from kerasft.text.reading import read
 
     texts = {name: tensors[name] for name in task.text_columns}
-    return read(text, texts, max_length, task.overlap, marked_of(tensors, task))
+    return read(text, texts, max_length, task.windows.overlap, marked_of(tensors, task))

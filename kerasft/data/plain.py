@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 # Above this a float no longer tells neighbouring integers apart, so "whole" says nothing.
 LARGEST_EXACT = 2**53
+LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 LONGEST_SHOWN = 40  # characters of a name in a message
 MOST_SHOWN = 12  # names in a message
@@ -81,6 +82,31 @@ def json_list(values: object) -> str:
     text = json.dumps(sorted(plain) if isinstance(values, set | frozenset) else plain, ensure_ascii=False)
     _refuse_surrogates(text)
     return text
+
+
+def json_of(text: str) -> object:
+    """What a value holds that is written as JSON.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has half of a surrogate pair.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if "\\u" in text:
+        _refuse_surrogates(json.dumps(found, ensure_ascii=False))
+    return found
+
+
+def finite_number(value: str) -> float | None:
+    """The number that a text stands for, as a float32 can hold it; None when it is none."""
+    try:
+        # Python's own way to write 1_500 is nobody's in a file.
+        found = math.inf if "_" in value else float(value)
+    except ValueError:
+        return None
+    return found if abs(found) <= LARGEST_FLOAT32 else None
 
 
 def _refuse_surrogates(text: str) -> None:

@@ -86,7 +86,8 @@ def prepare_sets(task: Task, recipe: Recipe, data: Any, eval_data: Any, test_dat
     everything = reads[0].rows
     if eval_data is None:
         alike = task.split_columns or task.text_columns
-        linked = [column for column in task.linked if column in everything.table.column_names]
+        linked = task.contrast.linked if task.contrast else ()
+        linked = [column for column in linked if column in everything.table.column_names]
         kept, out = split_rows(everything, alike, recipe.eval_share, recipe.seed, linked)
         train, held_out = everything.take(kept), everything.take(out)
         notes.append(

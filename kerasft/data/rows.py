@@ -56,6 +56,10 @@ class Rows:
         indices = np.asarray(indices, dtype=np.int64)
         return Rows(self.table.take(pa.array(indices)), self.origins, self.origin[indices], self.number[indices])
 
+    def read_with(self, other: "Rows") -> bool:
+        """Whether both were read at once, and then parted by the split. Files of one name may be two."""
+        return self.origins is other.origins
+
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of the column names and the texts in their order; places do not count.
 

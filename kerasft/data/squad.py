@@ -1,9 +1,9 @@
 """SQuAD's JSON (v1 and v2), and answers as a cell has them."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kerasft.data.opened import Fault, Native
+from kerasft.data.plain import json_of
 from kerasft.errors import KerasftError
 
 Record = tuple[int, object]
@@ -25,22 +25,40 @@ def flattened(records: Callable[[], Iterator[Record]]) -> Iterator[Record]:
             yield number, record
             continue
         for article in record["data"]:
-            if not isinstance(article, Mapping):
-                yield (
-                    number,
-                    Fault(number, "an article is no object", "Write SQuAD's layout, or a row for each question."),
-                )
-                continue
-            if "paragraphs" not in article:
+            if isinstance(article, Mapping) and "paragraphs" not in article:
                 questions += 1
                 yield questions, article
                 continue
-            for paragraph in article["paragraphs"] or []:
-                for asked in paragraph.get("qas") or []:
-                    questions += 1
-                    answers = [] if asked.get("is_impossible") else asked.get("answers", [])
-                    row = {"question": asked.get("question"), "context": paragraph.get("context"), "answer": answers}
-                    yield questions, row
+            try:
+                found = list(_questions(article))
+            except TypeError:
+                mend = "Write SQuAD's layout, or a row for each question."
+                yield number, Fault(number, "an article is not an object with paragraphs of questions", mend)
+                continue
+            for row in found:
+                questions += 1
+                yield questions, row
+
+
+def _questions(article: object) -> Iterator[Mapping]:
+    """The rows of an article; raises `TypeError` for one that is not laid out as SQuAD's are."""
+    for paragraph in _listed(article, "paragraphs"):
+        for asked in _listed(paragraph, "qas"):
+            answers = [] if _object(asked).get("is_impossible") else asked.get("answers", [])
+            yield {"question": asked.get("question"), "context": paragraph.get("context"), "answer": answers}
+
+
+def _object(value: object) -> Mapping:
+    if not isinstance(value, Mapping):
+        raise TypeError("no object")
+    return value
+
+
+def _listed(value: object, key: str) -> Sequence:
+    found = _object(value).get(key) or []
+    if not isinstance(found, list):
+        raise TypeError("no list")
+    return found
 
 
 def answers_of(value: str, context: str) -> list[tuple[int, int]]:
@@ -58,14 +76,16 @@ def answers_of(value: str, context: str) -> list[tuple[int, int]]:
     """
     if not value:
         return []
-    listed: list = [value]
-    if value.startswith("["):
-        try:
-            listed = json.loads(value)
-        except ValueError:
-            # A part of a context may begin with a bracket.
-            listed = [value]
-    return [_place(answer, context) for answer in listed]
+    return [_place(answer, context) for answer in _answers(value)]
+
+
+def _answers(value: str) -> Sequence:
+    """The answers that a cell lists, or else the cell itself: a part of a context may begin with a bracket too."""
+    try:
+        listed = json_of(value) if value.startswith("[") else [value]
+    except ValueError:
+        return [value]
+    return listed if all(isinstance(answer, str | Mapping) for answer in listed) else [value]
 
 
 def _place(answer: object, context: str) -> tuple[int, int]:
@@ -78,8 +98,9 @@ def _place(answer: object, context: str) -> tuple[int, int]:
         start = context.find(answer)
         if start < 0:
             raise KerasftError(f"the answer {_shown(answer)} is not in the context")
-    elif not isinstance(start, int) or context[start : start + len(answer)] != answer:
-        there = f"; there is {_shown(context[start : start + len(answer)])}" if isinstance(start, int) else ""
+    elif not isinstance(start, int) or start < 0 or not context.startswith(answer, start):
+        there = context[start : start + len(answer)] if isinstance(start, int) and start >= 0 else ""
+        there = f"; there is {_shown(there)}" if there else ""
         raise KerasftError(f"the answer {_shown(answer)} is not at character {start} of the context{there}")
     return start, start + len(answer)
 

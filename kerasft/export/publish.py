@@ -160,11 +160,12 @@ def _keras_answers(run: Run, feeds: Values) -> Callable[[str, slice | np.ndarray
 
         return of_requests
     texts = [feeds[name] for name in task.text_columns]
-    encoded = encode(run.text, texts, max_length, overlap=task.overlap, marked=marked_of(feeds, task))
+    overlap = task.windows.overlap if task.windows else None
+    encoded = encode(run.text, texts, max_length, overlap=overlap, marked=marked_of(feeds, task))
     asked = Asked(task, run.text, max_length, feeds, encoded)
     logits = asked.logits(full_model(run.network), lambda rows: token_batch(encoded, rows), batch_size=32)
     every = np.arange(len(encoded.uncut))
-    truncated = encoded.uncut > max_length if task.overlap is None else encoded.places.truncated
+    truncated = encoded.uncut > max_length if task.windows is None else encoded.places.truncated
 
     def answers(name: str, part: slice | np.ndarray) -> dict[str, np.ndarray]:
         if name == SERVING:

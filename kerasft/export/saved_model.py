@@ -52,7 +52,7 @@ def answer_function(task: Task, text: TextFunctions, network: Network, max_lengt
 
     if task.asks:
         return of_requests
-    return of_sequences if task.overlap is None else of_windows
+    return of_sequences if task.windows is None else of_windows
 
 
 def _in_slices(run: Callable, inputs: Mapping, size: int, shape: Sequence[int | None]):

@@ -1,4 +1,4 @@
-"""Recipes that come with the package, one a task: the settings of a run whose score was measured, which its head states.
+"""Recipes that come with the package: the settings of runs whose scores were measured, which their heads state.
 
 `kerasft fit --recipe NAME` takes one by name, `kerasft recipes NAME` prints it to start one's own from.
 """

@@ -18,7 +18,7 @@ from kerasft.evaluation.regression import regression_figures
 from kerasft.evaluation.retrieval import retrieval_figures
 from kerasft.heads import vector_head
 from kerasft.tasks.regression import fault
-from kerasft.tasks.task import Scheme, Task, refuse_settings
+from kerasft.tasks.task import Contrast, Scheme, Task, refuse_settings
 
 TEMPERATURE = 0.05
 BELONGING = 0.8
@@ -26,25 +26,31 @@ BELONGING = 0.8
 
 
 def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[str]]:
-    """Nothing: vectors have no names and no scale.
+    """The highest score, where rows have scores: what it takes for a pair to belong together is a share of it.
 
     Raises:
         KerasftError: there is nothing to tell apart, or nothing to find.
     """
     refuse_settings(recipe, task, ("labels", "label_smoothing"))
     train = sets["train"]
-    seconds = targets(train, Scheme())[:, 1]
+    scored = [scores for rows in (train, *sets.values()) if (scores := _scores(rows)) is not None]
+    scheme = Scheme(numbers={"highest": float(scored[0].max())} if scored else {})
+    seconds = targets(train, scheme)[:, 1]
     if len(np.unique(seconds[seconds >= 0])) < 2:
         column = "text_pair" if "text_pair" in train.table.column_names else "text"
         found = "only one" if len(train) == 1 else f"{len(train):,} with the same {column}"
         raise KerasftError(f"Expected training rows whose texts can be told apart, found {found}. Add others.")
     for name, rows in sets.items():
-        if name != "train":
-            _search(rows)
+        if name != "train" and not len(_search(rows, scheme)[0]):
+            scores = _scores(rows)
+            wanted = "" if scores is None else f" with scores of {_least(scores, scheme):g} or more"
+            raise KerasftError(
+                f"{rows.place(0)} and all others have nothing to find: expected pairs of different texts{wanted}."
+            )
     warnings = audit_sets(sets, task.text_columns, None)
     if len(train) < SMALL:
         warnings.append(f"Only {len(train)} training rows: under {SMALL:,}, results vary with the seed.")
-    return Scheme(), warnings
+    return scheme, warnings
 
 
 def views(rows: Rows, learnt: bool) -> list[Sequence[str]]:
@@ -90,12 +96,16 @@ def _scores(rows: Rows) -> np.ndarray | None:
     return np.array([float(value) for value in rows.column("score")], np.float64)
 
 
-def _belonging(rows: Rows) -> np.ndarray:
+def _belonging(rows: Rows, scheme: Scheme) -> np.ndarray:
     """bool[N]: whether a row's pair belongs together; all do where there are no scores."""
     scores = _scores(rows)
-    if scores is None:
-        return np.ones(len(rows), bool)
-    return scores >= min(BELONGING * scores.max(), scores.max())
+    return np.ones(len(rows), bool) if scores is None else scores >= _least(scores, scheme)
+
+
+def _least(scores: np.ndarray, scheme: Scheme) -> float:
+    """The least score of a pair that belongs together."""
+    highest = scheme.numbers.get("highest", scores.max())
+    return min(BELONGING * highest, highest)
 
 
 def targets(rows: Rows, scheme: Scheme) -> np.ndarray:
@@ -105,7 +115,7 @@ def targets(rows: Rows, scheme: Scheme) -> np.ndarray:
         KerasftError: scores without pairs.
     """
     found = _ids(views(rows, True))
-    found[:, 1] = np.where(_belonging(rows), found[:, 1], -1 - found[:, 1])
+    found[:, 1] = np.where(_belonging(rows, scheme), found[:, 1], -1 - found[:, 1])
     return found
 
 
@@ -179,22 +189,17 @@ def respond(logits, scheme: Scheme):
     return {"embedding": _unit(logits)}
 
 
-def _search(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _search(rows: Rows, scheme: Scheme) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What is to be found by what.
 
     Returns:
-        int[Q], the rows that look; int[M], for each different text to look among, where it first is among all rows'
-        texts but their first ones; int[Q], which of these each has to find; int[P, 2], pairs of Q and M that are passed
-        over.
-
-    Raises:
-        KerasftError: no row has another text to find.
+        int[Q], the rows that look, perhaps none; int[M], for each different text to look among, where it first is
+        among all rows' texts but their first ones; int[Q], which of these each has to find; int[P, 2], pairs of Q and M
+        that are passed over.
     """
     ids = _ids(views(rows, False))
-    belonging = _belonging(rows)
+    belonging = _belonging(rows, scheme)
     looking = np.flatnonzero(belonging & (ids[:, 0] != ids[:, 1]))
-    if not len(looking):
-        raise KerasftError(f"{rows.place(0)} and all others pair a text with itself: there is nothing to find.")
     names, places = np.unique(ids[:, 1:], return_index=True)
     document = {int(name): number for number, name in enumerate(names)}
     known = defaultdict(set)
@@ -219,18 +224,20 @@ def measure(rows: Rows, answers: Mapping[str, np.ndarray], scheme: Scheme) -> di
     Args:
         rows: N of them.
         answers: `embedding` float32[N, g, D], of the texts as `views` gives them.
-        scheme: not used.
+        scheme: with the highest score.
 
     Returns:
-        `recall_at_k` and `mrr` as `kerasft.evaluation.retrieval.retrieval_figures`; `spearman`, where rows have scores,
-        of these and the cosines of the pairs; `finds`, `text_pair` or `second half`; `rows`; `queries`, those that
-        look; `documents`.
+        `recall_at_k` and `mrr` as `kerasft.evaluation.retrieval.retrieval_figures`, if any
+        row looks; `spearman`, where rows have scores, of these and the cosines of the pairs; `finds`, `text_pair` or
+        `second half`; `rows`; `queries`, those that look; `documents`.
     """
     vectors = np.asarray(answers["embedding"], np.float32)
-    looking, places, right, passed_over = _search(rows)
+    looking, places, right, passed_over = _search(rows, scheme)
     documents = vectors[:, 1:].reshape(-1, vectors.shape[-1])[places]
-    found = retrieval_figures(vectors[looking, 0], documents, right, passed_over=passed_over)
-    figures = {"recall_at_k": found["recall_at_k"], "mrr": found["mrr"]}
+    figures = {}
+    if len(looking):
+        found = retrieval_figures(vectors[looking, 0], documents, right, passed_over=passed_over)
+        figures |= {"recall_at_k": found["recall_at_k"], "mrr": found["mrr"]}
     scores = _scores(rows)
     if scores is not None:
         cosines = np.einsum("nd,nd->n", vectors[:, 0], vectors[:, 1])
@@ -250,7 +257,7 @@ def describe(rows: Rows) -> str:
     if "text_pair" not in there:
         what = "texts, each paired with itself"
     elif "score" in there:
-        what = f"pairs, {np.count_nonzero(_belonging(rows)):,} of which belong together by their score"
+        what = f"pairs, {np.count_nonzero(_belonging(rows, Scheme())):,} of which belong together by their score"
     else:
         what = "pairs"
     return what + (", with negatives" if "negative" in there else "")
@@ -276,8 +283,5 @@ TASK = Task(
     optional_columns=("text_pair", "negative", "score"),
     count=count,
     starter="embedding.csv",
-    beside=("text_pair", "negative"),
-    views=views,
-    together=True,
-    linked=("text", "text_pair"),
+    contrast=Contrast(views, beside=("text_pair", "negative"), linked=("text", "text_pair")),
 )

@@ -12,7 +12,7 @@ from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.evaluation.masked import masked_figures
 from kerasft.heads import vocabulary_head
-from kerasft.tasks.task import Asks, Draws, Scheme, Task, refuse_settings
+from kerasft.tasks.task import Asks, Draws, Scheme, Task, Windowing, refuse_settings
 
 MASK = "[MASK]"
 WORDS = 5
@@ -46,11 +46,6 @@ def fits(text) -> None:
 def draw(encoded: Encoded, text, seed: int | None) -> Callable[[int], tuple[Encoded, Targets]]:
     """See `kerasft.data.masking.hide`."""
     return hide(encoded, text.filling(), len(text.vocabulary), _MEASURING if seed is None else seed)
-
-
-def targets(rows: Rows, scheme: Scheme, encoded: Encoded) -> np.ndarray:
-    """Never called: the targets are drawn."""
-    raise NotImplementedError("Targets of masked-lm are drawn: see Task.draws.")
 
 
 def count(targets: Targets) -> np.ndarray:
@@ -161,7 +156,7 @@ TASK = Task(
     text_columns=("text",),
     label_column=None,
     learn=learn,
-    targets=targets,
+    targets=None,
     outputs=lambda scheme: 0,
     head=vocabulary_head,
     loss=loss,
@@ -179,7 +174,7 @@ TASK = Task(
     },
     native=NATIVE,
     # Windows side by side: a long line is read to its end, and no token twice.
-    overlap=0,
+    windows=Windowing(overlap=0),
     count=count,
     defaults={"plan": "adapt"},
     starter="masked-lm.txt",

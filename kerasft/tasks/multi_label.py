@@ -1,6 +1,5 @@
 """Multi-label classification: one text -> any number of labels, none included."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from kerasft.data.audit import FEWEST_TEXTS, SMALL, audit_sets
 from kerasft.data.columns import Cell
+from kerasft.data.plain import json_of
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError, did_you_mean
 from kerasft.evaluation.multi_label import best_thresholds, multi_label_figures
@@ -20,7 +20,7 @@ SEPARATOR = ";"
 
 def names_of(value: str) -> frozenset[str]:
     """The labels of one row: a JSON list, or names with `;` between them; an empty text for none."""
-    names = json.loads(value) if value.startswith("[") else value.split(SEPARATOR)
+    names = json_of(value) if value.startswith("[") else value.split(SEPARATOR)
     return frozenset(str(name).strip() for name in names) - {""}
 
 
@@ -29,7 +29,7 @@ def fault(value: str, texts: Mapping[str, str]) -> str | None:
     if not value.startswith("["):
         return None
     try:
-        names = json.loads(value)
+        names = json_of(value)
     except ValueError:
         return "the labels begin as a JSON list but are none"
     return None if all(isinstance(name, str | int | float) for name in names) else "the labels are not a list of names"
@@ -41,30 +41,29 @@ def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[st
     Raises:
         KerasftError: no labels, or one with too few texts to learn it.
     """
-    rows = {name: _rows_by_label(part) for name, part in sets.items()}
     # A split may have left all rows of a small label on its other side; a label of another file is not taken as one.
-    files = {origin.name for origin in sets["train"].origins}
-    others = [part for part in sets.values() if not files & {origin.name for origin in part.origins}]
-    found = sorted(
-        {label for name, part in sets.items() if not any(part is other for other in others) for label in rows[name]}
-    )
-    labels = tuple(recipe.labels or found)
+    train = sets["train"]
+    parts = [part for part in sets.values() if part.read_with(train)]
+    counts = sum((_rows_by_label(part) for part in parts), Counter())
+    labels = tuple(recipe.labels or sorted(counts))
     if not labels:
         raise KerasftError("No row has a label: expected names with ';' between them, or lists.")
-    if unknown := [label for label in found if label not in labels]:
+    if unknown := sorted(counts.keys() - set(labels)):
         raise KerasftError(f"Label '{unknown[0]}' is not in `labels`.{did_you_mean(unknown[0], labels)}")
-    for part in others:
-        targets(part, Scheme(labels))
-    few = [label for label in labels if sum(counts[label] for counts in rows.values()) < FEWEST_TEXTS]
+    for part in sets.values():
+        if not part.read_with(train):
+            targets(part, Scheme(labels))
+    few = [label for label in labels if counts[label] < FEWEST_TEXTS]
     if few:
         raise KerasftError(
             f"Label '{few[0]}' has fewer than {FEWEST_TEXTS} rows{f', {len(few) - 1} more too' if few[1:] else ''}: "
             "add rows, or take the label out of the data."
         )
     warnings = audit_sets(sets, task.text_columns, None)
-    if len(sets["train"]) < SMALL:
-        warnings.append(f"Only {len(sets['train'])} training rows: under {SMALL:,}, results vary with the seed.")
-    absent = [label for label in labels if not rows["train"][label]]
+    if len(train) < SMALL:
+        warnings.append(f"Only {len(train)} training rows: under {SMALL:,}, results vary with the seed.")
+    learnt = _rows_by_label(train)
+    absent = [label for label in labels if not learnt[label]]
     if absent:
         warnings.append(
             f"No training row has '{absent[0]}'{f' or {len(absent) - 1} other labels' if absent[1:] else ''}."

@@ -12,9 +12,8 @@ from kerasft.data.squad import NATIVE, answers_of
 from kerasft.errors import KerasftError
 from kerasft.evaluation.question_answering import qa_figures
 from kerasft.heads import span_head
-from kerasft.tasks.task import Scheme, Task, refuse_settings
+from kerasft.tasks.task import Scheme, Task, Windowing, refuse_settings
 
-OVERLAP = 128
 LONGEST_ANSWER = 30  # tokens
 ANSWERS = 5
 
@@ -39,7 +38,7 @@ def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[st
     Raises:
         KerasftError: no training row has an answer.
     """
-    refuse_settings(recipe, task, ("labels", "label_smoothing", "class_weights"))
+    refuse_settings(recipe, task, ("labels", "label_smoothing"))
     answers = _answers(sets["train"])
     if not any(answers):
         raise KerasftError(f"None of {len(answers):,} training questions has an answer.")
@@ -226,7 +225,7 @@ TASK = Task(
         )
     },
     native=NATIVE,
-    overlap=OVERLAP,
+    windows=Windowing(overlap=128),
     # The questions of one paragraph stay on one side.
     split_columns=("context",),
     # A paragraph is longer than a sentence; SQuAD's are read so (Devlin et al. 2019).

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerasft.data.audit import SMALL, audit_sets
 from kerasft.data.columns import Cell
-from kerasft.data.plain import shortened
+from kerasft.data.plain import finite_number, shortened
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.evaluation.ranking import ranking_figures
@@ -16,11 +16,8 @@ from kerasft.tasks.task import Scheme, Task, refuse_settings
 
 def fault(value: str, texts: Mapping[str, str]) -> str | None:
     """Why a value is no relevance; None when it is one."""
-    try:
-        fits = 0 <= float(value) < float("inf")
-    except ValueError:
-        fits = False
-    return None if fits else f"the relevance {shortened(value)!r} is not a number of 0 or more"
+    found = finite_number(value)
+    return f"the relevance {shortened(value)!r} is not a number of 0 or more" if found is None or found < 0 else None
 
 
 def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[str]]:

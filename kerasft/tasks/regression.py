@@ -1,13 +1,12 @@
 """Regression: one text, or two, -> a number in the data's own units."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from kerasft.data.audit import SMALL, audit_sets
 from kerasft.data.columns import Cell
-from kerasft.data.plain import shortened
+from kerasft.data.plain import finite_number, shortened
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.evaluation.regression import regression_figures
@@ -19,15 +18,7 @@ FEWEST_ROWS = 10
 
 def fault(value: str, texts: Mapping[str, str]) -> str | None:
     """Why a value is not a score; None when it is one."""
-    return None if _is_number(value) else f"the score {shortened(value)!r} is not a number"
-
-
-def _is_number(value: str) -> bool:
-    try:
-        # Python's own way to write 1_500 is nobody's in a file.
-        return "_" not in value and math.isfinite(float(value))
-    except ValueError:
-        return False
+    return f"the score {shortened(value)!r} is not a number" if finite_number(value) is None else None
 
 
 def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[str]]:

@@ -10,16 +10,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from kerasft.data.columns import Cell
-from kerasft.data.pipeline import Encoded, TokenTargets
 from kerasft.data.plain import whole_number
 from kerasft.data.propbank import NATIVE
 from kerasft.data.rows import Rows
 from kerasft.evaluation.spans import span_figures
 from kerasft.heads import token_head
 from kerasft.tasks import spans_in_text
-from kerasft.tasks.task import Scheme, Task
+from kerasft.tasks.task import Scheme, Task, Windowing
 
-OVERLAP = 32
+ROLES = spans_in_text.SpanColumn("roles", "role")
 _CORE = re.compile(r"(?:ARG|A)?\d", re.IGNORECASE)
 
 
@@ -31,37 +30,6 @@ def predicate_fault(value: str, texts: Mapping[str, str]) -> str | None:
     if not 0 <= place < len(text):
         return f"the predicate {place} is outside its text of {len(text)} characters"
     return None if in_word(text, place) else f"the predicate {place} is on {text[place]!r}, between words"
-
-
-def roles_fault(value: str, texts: Mapping[str, str]) -> str | None:
-    """Why a value is no list of roles in its text; None when it is one."""
-    return spans_in_text.span_fault(value, texts["text"], "role")
-
-
-def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[str]]:
-    """The names of the roles.
-
-    Raises:
-        KerasftError: no training row has a role, or one has a role that the recipe does not name.
-    """
-    labels, warnings = spans_in_text.learn_labels(sets, recipe, task, "role")
-    return Scheme(labels), warnings
-
-
-def targets(rows: Rows, scheme: Scheme, encoded: Encoded) -> TokenTargets:
-    """The tag of each word, at the place of its first token in each window; nothing at the other places.
-
-    Raises:
-        KerasftError: a role is not in the scheme.
-    """
-    check(rows, scheme)
-    roles = spans_in_text.true_spans(rows, "roles")
-    return spans_in_text.tag_targets(rows.column("text"), roles, scheme.labels, encoded)
-
-
-def check(rows: Rows, scheme: Scheme) -> None:
-    """Raises `KerasftError` for a role that is not in the scheme."""
-    spans_in_text.check_labels(rows, "roles", scheme.labels)
 
 
 def respond(logits, scheme: Scheme, reading):
@@ -101,7 +69,7 @@ def measure(rows: Rows, answers: Mapping[str, np.ndarray], scheme: Scheme) -> di
         Those of `kerasft.evaluation.spans.span_figures`, with the true spans as `roles`; and `core_f1`, F1 of the
         numbered roles (A0 to A5, ARG0 to ARG5) alone.
     """
-    truth, found = spans_in_text.true_spans(rows, "roles"), spans_in_text.found_spans(answers)
+    truth, found = ROLES.spans(rows), spans_in_text.found_spans(answers)
     figures = span_figures(truth, found)
     core = span_figures(*([[span for span in spans if is_core(span[2])] for spans in side] for side in (truth, found)))
     named = {"roles" if name == "spans" else name: value for name, value in figures.items()}
@@ -113,27 +81,21 @@ def is_core(label: str) -> bool:
     return _CORE.fullmatch(label) is not None
 
 
-def describe(rows: Rows) -> str:
-    """`A0 110, A1 150 roles`."""
-    return f"{spans_in_text.describe(rows, 'roles')} roles"
-
-
 TASK = Task(
     name="semantic-role-labeling",
     summary="a text and a verb of it -> who does what to whom: the verb's arguments, with their places",
     text_columns=("text",),
     number_columns=("predicate",),
-    marked_column="predicate",
     label_column="roles",
-    learn=learn,
-    targets=targets,
-    outputs=lambda scheme: 1 + 2 * len(scheme.labels),
+    learn=ROLES.learn,
+    targets=ROLES.targets,
+    outputs=spans_in_text.outputs,
     head=token_head,
     loss=spans_in_text.loss,
     respond=respond,
     measure=measure,
     headline="f1",
-    describe=describe,
+    describe=ROLES.describe,
     example={
         "text": "Ada sold the lamp on Friday.",
         "predicate": 4,
@@ -153,11 +115,10 @@ TASK = Task(
     },
     cells={
         "predicate": Cell(fault=predicate_fault, mend="Count characters from 0, and name one of the predicate's word."),
-        "roles": Cell(blank=True, lists=True, fault=roles_fault, mend=spans_in_text.MEND),
+        "roles": ROLES.cell,
     },
     native=NATIVE,
-    overlap=OVERLAP,
-    check=check,
+    windows=Windowing(overlap=32, check=ROLES.check, marked="predicate"),
     count=spans_in_text.count,
     # BERT is told of the predicate by its segment embeddings, which the usual plan leaves as they are.
     defaults={"plan": "adapt"},

@@ -5,110 +5,137 @@ The other way, from a network's scores to spans, is `kerasft.text.labelled_spans
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from kerasft.data.audit import SMALL, audit_sets
+from kerasft.data.columns import Cell
 from kerasft.data.conll import checked_spans
 from kerasft.data.pipeline import Encoded, TokenTargets
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError, did_you_mean
-from kerasft.tasks.task import Task, refuse_settings
+from kerasft.tasks.task import Scheme, Task, refuse_settings
 
-MEND = "Count characters from 0, the end behind the last one."
 _NO_TARGET = -1
 _ROWS = 256
 
 Span = tuple[int, int, str]
+"""First character, the one behind the last, label."""
 
 
-def span_fault(value: str, text: str, what: str) -> str | None:
-    """Why a value is no list of spans of a text; None when it is one. `what` is a span's name in the message."""
-    try:
-        spans = checked_spans(value, f"{what}s")
-    except KerasftError as error:
-        return str(error)
-    behind = 0
-    for start, end, label in spans:
-        if not 0 <= start < end <= len(text):
-            return f"the {what} [{start}, {end}] is outside its text of {len(text)} characters"
-        if start < behind:
-            return f"the {what} [{start}, {end}] begins before the one ahead of it ends"
-        if not label.strip() or not text[start:end].strip():
-            return f"the {what} [{start}, {end}] has {'no label' if not label.strip() else 'only white space'}"
-        behind = end
-    return None
+@dataclass(frozen=True)
+class SpanColumn:
+    """The column in which rows have their spans, and the functions of a `Task` that follow from it.
 
-
-def true_spans(rows: Rows, column: str) -> list[list[Span]]:
-    """The spans of each row: first character, the one behind the last, label."""
-    return [checked_spans(value) for value in rows.column(column)]
-
-
-def label_counts(rows: Rows, column: str) -> Counter:
-    """Label -> the spans that have it."""
-    return Counter(label for spans in true_spans(rows, column) for _, _, label in spans)
-
-
-def learn_labels(sets: Mapping[str, Rows], recipe, task: Task, what: str) -> tuple[tuple[str, ...], list[str]]:
-    """The label names, and warnings for the user.
-
-    Raises:
-        KerasftError: no training row has a span, or one has a label that the recipe does not name or training lacks.
+    Attributes:
+        name: of the column.
+        what: one span is called in messages.
     """
-    refuse_settings(recipe, task, ("pooling",))
-    column, train = task.label_column, sets["train"]
-    counts = label_counts(train, column)
-    if not counts:
-        raise KerasftError(
-            f"None of {len(sets['train']):,} training rows has a {what}: expected [[start, end, label], …]."
+
+    name: str
+    what: str
+
+    @property
+    def cell(self) -> Cell:
+        """How its values are taken."""
+        return Cell(
+            blank=True, lists=True, fault=self.fault, mend="Count characters from 0, the end behind the last one."
         )
-    # A split may have left all spans of a rare label on its other side; a label of another file is not taken as one.
-    split_off = [rows for rows in sets.values() if rows.origins is train.origins]
-    labels = tuple(recipe.labels or sorted({label for rows in split_off for label in label_counts(rows, column)}))
-    for name, rows in sets.items():
-        if unknown := _unknown(rows, column, labels):
-            place, label = unknown
+
+    def fault(self, value: str, texts: Mapping[str, str]) -> str | None:
+        """Why a value is no list of spans of its text; None when it is one."""
+        from kerasft.text.word_kinds import in_word
+
+        text, behind = texts["text"], 0
+        try:
+            spans = checked_spans(value, f"{self.what}s")
+        except KerasftError as error:
+            return str(error)
+        for start, end, label in spans:
+            where = f"the {self.what} [{start}, {end}]"
+            if not 0 <= start < end <= len(text):
+                return f"{where} is outside its text of {len(text)} characters"
+            if start < behind:
+                return f"{where} begins before the one ahead of it ends"
+            if not label.strip():
+                return f"{where} has no label"
+            if not any(in_word(text, place) for place in range(start, end)):
+                return f"{where} holds no word"
+            behind = end
+        return None
+
+    def spans(self, rows: Rows) -> list[list[Span]]:
+        """The spans of each row."""
+        return [checked_spans(value) for value in rows.column(self.name)]
+
+    def counts(self, rows: Rows) -> Counter:
+        """Label -> the spans that have it."""
+        return Counter(label for spans in self.spans(rows) for _, _, label in spans)
+
+    def describe(self, rows: Rows) -> str:
+        """`LOC 200, PER 300 spans`."""
+        return ", ".join(f"{label} {number}" for label, number in sorted(self.counts(rows).items())) + f" {self.what}s"
+
+    def learn(self, sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[str]]:
+        """The label names, and warnings for the user.
+
+        Raises:
+            KerasftError: no training row has a span, or one has a label that the recipe does not name or training
+                lacks.
+        """
+        refuse_settings(recipe, task, ("pooling",))
+        train = sets["train"]
+        counts = self.counts(train)
+        if not counts:
             raise KerasftError(
-                f"{place}: label '{label}' of the {name} data is not among the training labels."
-                f"{did_you_mean(label, labels)}"
+                f"None of {len(train):,} training rows has a {self.what}: expected [[start, end, label], …]."
             )
-    warnings = audit_sets(sets, task.text_columns, None)
-    if len(sets["train"]) < SMALL:
-        warnings.append(f"Only {len(sets['train'])} training rows: under {SMALL:,}, results vary with the seed.")
-    if absent := [label for label in labels if label not in counts]:
-        more = f" or {len(absent) - 1} other labels" if absent[1:] else ""
-        warnings.append(f"No training row has '{absent[0]}'{more}: it cannot be learnt.")
-    return labels, warnings
+        # A split may have left all spans of a rare label on its other side; a label of another file is not taken as
+        # one.
+        parts = [rows for rows in sets.values() if rows.read_with(train)]
+        labels = tuple(recipe.labels or sorted({label for rows in parts for label in self.counts(rows)}))
+        for name, rows in sets.items():
+            where = "in `labels`" if recipe.labels else "among the training labels"
+            self._refuse_unknown(rows, labels, f"of the {name} data is not {where}")
+        warnings = audit_sets(sets, task.text_columns, None)
+        if len(train) < SMALL:
+            warnings.append(f"Only {len(train)} training rows: under {SMALL:,}, results vary with the seed.")
+        if absent := [label for label in labels if label not in counts]:
+            more = f" or {len(absent) - 1} other labels" if absent[1:] else ""
+            warnings.append(f"No training row has '{absent[0]}'{more}: it cannot be learnt.")
+        return Scheme(labels), warnings
+
+    def check(self, rows: Rows, scheme: Scheme) -> None:
+        """Raises `KerasftError` for a label that is not in the scheme."""
+        self._refuse_unknown(rows, scheme.labels, "is unknown to the model")
+
+    def _refuse_unknown(self, rows: Rows, labels: Sequence[str], state: str) -> None:
+        for number, spans in enumerate(self.spans(rows)):
+            for _, _, label in spans:
+                if label not in labels:
+                    raise KerasftError(f"{rows.place(number)}: label '{label}' {state}.{did_you_mean(label, labels)}")
+
+    def targets(self, rows: Rows, scheme: Scheme, encoded: Encoded) -> TokenTargets:
+        """The tag of each word, at the place of its first token in each window; nothing at the other places.
+
+        A word is in a span when they share a character.
+
+        Raises:
+            KerasftError: a label is not in the scheme.
+        """
+        self.check(rows, scheme)
+        return _tag_targets(rows.column("text"), self.spans(rows), scheme.labels, encoded)
 
 
-def check_labels(rows: Rows, column: str, labels: Sequence[str]) -> None:
-    """Raises `KerasftError` for a label that is none of `labels`."""
-    if unknown := _unknown(rows, column, labels):
-        place, label = unknown
-        raise KerasftError(f"{place}: label '{label}' is unknown to the model.{did_you_mean(label, labels)}")
+def outputs(scheme: Scheme) -> int:
+    """The tags: O, and two for each label."""
+    return 1 + 2 * len(scheme.labels)
 
 
-def _unknown(rows: Rows, column: str, labels: Sequence[str]) -> tuple[str, str] | None:
-    """The place and the label of the first span whose label is none of `labels`."""
-    for number, spans in enumerate(true_spans(rows, column)):
-        for _, _, label in spans:
-            if label not in labels:
-                return rows.place(number), label
-    return None
-
-
-def tag_targets(
+def _tag_targets(
     texts: Sequence[str], spans: Sequence[Sequence[Span]], labels: Sequence[str], encoded: Encoded
 ) -> TokenTargets:
-    """The tag of each word, at the place of its first token in each window; nothing at the other places.
-
-    Args:
-        texts: N texts.
-        spans: theirs; a word is in a span when they share a character.
-        labels: the label names.
-        encoded: the texts' windows.
-    """
     places = encoded.places
     flat = np.full(len(places.char_starts), _NO_TARGET, np.int32)
     bounds = np.searchsorted(places.row, np.arange(len(texts) + 1))
@@ -172,14 +199,9 @@ def loss(label_smoothing: float):
 
 
 def found_spans(answers: Mapping[str, np.ndarray]) -> list[list[Span]]:
-    """The spans that were answered, as `true_spans` has the true ones."""
+    """The spans that were answered, as `SpanColumn.spans` has the true ones."""
     columns = (answers[name] for name in ("starts", "ends", "labels"))
     return [
         [(int(start), int(end), label.decode()) for start, end, label in zip(*parts, strict=True)][:number]
         for *parts, number in zip(*columns, answers["count"].tolist(), strict=True)
     ]
-
-
-def describe(rows: Rows, column: str) -> str:
-    """`LOC 200, PER 300`."""
-    return ", ".join(f"{label} {number}" for label, number in sorted(label_counts(rows, column).items()))

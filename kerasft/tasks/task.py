@@ -37,6 +37,45 @@ def scheme_of(stored: Mapping[str, Any]) -> Scheme:
 
 
 @dataclass(frozen=True)
+class Windowing:
+    """How a task reads that answers with places in its last text: in windows over it, so that nothing is cut silently.
+
+    Its `targets` take (rows, scheme, `kerasft.data.pipeline.Encoded`) and give an array with a target for each window,
+    or a `TokenTargets`; its `respond` takes (logits, scheme, `kerasft.text.reading.Reading`).
+
+    Attributes:
+        overlap: tokens that neighbouring windows share; with 0 they lie side by side.
+        check: (rows, scheme) -> None: raises `KerasftError` for a row whose label the scheme does not know.
+        marked: for a task with one text: the number column that is a place in it, in characters. The word there is
+            marked for the network in its family's way, and only the windows that hold it are read.
+    """
+
+    overlap: int
+    check: Callable[[Rows, Scheme], None] | None = None
+    marked: str | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How a task learns that tells texts from each other: it reads several a row, each by itself.
+
+    Its `loss` takes logits [g * B, …], a row's one after the other, and compares the rows of a batch with each other: a
+    batch is never cut into micro-batches, and on several devices the loss sees the rows of all of them. Some rows may
+    then be there twice, to fill a device's share. `measure` takes outputs [N, g, …]. There is one text column.
+
+    Attributes:
+        views: (rows, whether they are to learn from) -> g columns of N texts, g at least 2.
+        beside: columns with more texts, which are read where the data has them and are no inputs of what is served.
+        linked: rows that have a text in common, in any of these columns, are never parted by the split; columns that
+            the data lacks do not count.
+    """
+
+    views: Callable[[Rows, bool], Sequence[Sequence[str]]]
+    beside: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Draws:
     """How a task without labels makes inputs and targets of its own out of the rows.
 
@@ -83,7 +122,7 @@ class Task:
         learn: (name -> rows: `train`, `eval` and perhaps `test`; the recipe; this task) -> the scheme, and warnings for
             the user, a line each. Raises `KerasftError` for rows that cannot be learnt from.
         targets: (rows, scheme) -> an array with a row's target in each row. Raises `KerasftError` for a row whose
-            label the scheme does not know.
+            label the scheme does not know. None for a task that draws them.
         outputs: (scheme) -> the number of logits.
         head: (hidden size, number of logits, pooling, dropout) -> a functional `keras.Model` from
             hidden float32[B, T, H] and padding mask int32[B, T] to logits.
@@ -104,12 +143,7 @@ class Task:
         cells: column -> how its values are read, where that is not plainly.
         native: the formats in which its field writes rows, beside one column for each of the task's.
         optional_columns: those of `text_columns` that the data need not have; all rows then go without.
-        overlap: for a task that answers with places in its last text: it reads that text in windows which share so many
-            tokens. Its functions then take more: `targets` (rows, scheme, `kerasft.data.pipeline.Encoded`) and gives
-            an array with a target for each window, or a `TokenTargets`; `respond` (logits, scheme,
-            `kerasft.text.reading.Reading`).
-        check: (rows, scheme) -> None, for such a task: raises `KerasftError` for a row whose label the scheme does not
-            know.
+        windows: for a task that answers with places in its last text; its functions then take more.
         count: (targets) -> float32[N], how much each row's loss counts; ones when absent. With the number of its
             words, the loss is the mean over all words of a batch.
         split_columns: rows alike in these are never parted by the split; the text columns when empty.
@@ -117,25 +151,14 @@ class Task:
         defaults: recipe keys that the task sets otherwise than a recipe does, where the user says nothing.
         starter: the file in `kerasft/starter/` that `fit` takes without `--data`.
         number_columns: columns of whole numbers, which the data must have; served inputs too, int32.
-        marked_column: for a task with `overlap` and one text: the number column that is a place in it, in characters.
-            The word there is marked for the network in its family's way, and only the windows that hold it are read.
-        draws: for a task without labels: inputs and targets of its own. `targets` is not called then, and `overlap` 0
-            lays long texts out in windows side by side.
+        draws: for a task without labels: inputs and targets of its own. Its long texts are laid out in `windows`.
         asks: for a task whose requests are read in a way of their own.
         fits: (`kerasft.backbones.view.TextFunctions`) -> None: raises `KerasftError` for a backbone whose vocabulary
             the task cannot use.
         tied: the head has logits for the pieces of the vocabulary: it takes the layer with the token embeddings as
             `embedding`, and the number of logits is its own.
         adapts: what the user wants is the backbone itself: a run leaves it as a folder that `--backbone` takes.
-        beside: columns with more texts, which are read where the data has them and are no inputs of what is served.
-        views: for a task that reads several texts a row, each by itself: (rows, whether they are to learn from) -> g
-            columns of N texts, g at least 2. `loss` then takes logits [g * B, …], a row's one after the other, and
-            `measure` outputs [N, g, …]. There is one text column.
-        together: for a task whose `loss` compares the rows of a batch with each other: a batch is never cut into
-            micro-batches, and on several devices the loss sees the rows of all of them. Some rows may then be there
-            twice, to fill a device's share.
-        linked: rows that have a text in common, in any of these columns, are never parted by the split; columns that
-            the data lacks do not count.
+        contrast: for a task that tells texts from each other.
     """
 
     name: str
@@ -143,7 +166,7 @@ class Task:
     text_columns: tuple[str, ...]
     label_column: str | None
     learn: Callable[..., tuple[Scheme, list[str]]]
-    targets: Callable[[Rows, Scheme], np.ndarray]
+    targets: Callable[..., np.ndarray] | None
     outputs: Callable[[Scheme], int]
     head: Callable[..., Any]
     loss: Callable[[float], Any]
@@ -159,29 +182,29 @@ class Task:
     cells: Mapping[str, Cell] = field(default_factory=dict)
     native: Native | None = None
     optional_columns: tuple[str, ...] = ()
-    overlap: int | None = None
-    check: Callable[[Rows, Scheme], None] | None = None
+    windows: Windowing | None = None
     count: Callable[..., np.ndarray] = lambda targets: np.ones(len(targets), np.float32)
     split_columns: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     starter: str | None = None
     number_columns: tuple[str, ...] = ()
-    marked_column: str | None = None
     draws: Draws | None = None
     asks: Asks | None = None
     fits: Callable[[Any], None] | None = None
     tied: bool = False
     adapts: bool = False
-    beside: tuple[str, ...] = ()
-    views: Callable[[Rows, bool], Sequence[Sequence[str]]] | None = None
-    together: bool = False
-    linked: tuple[str, ...] = ()
+    contrast: Contrast | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The served inputs, by the names of their columns: texts, then numbers."""
         return self.text_columns + self.number_columns
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The columns with texts that are learnt from and not served."""
+        return self.contrast.beside if self.contrast else ()
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -33,8 +33,7 @@ def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[st
         KerasftError: fewer than two classes, or one with too few texts to learn it.
     """
     # A split may have left all rows of a small class on its other side; a label of another file is not taken as one.
-    files = {origin.name for origin in sets["train"].origins}
-    parts = [rows for rows in sets.values() if files & {origin.name for origin in rows.origins}]
+    parts = [rows for rows in sets.values() if rows.read_with(sets["train"])]
     found = [label for rows in parts for label in rows.column(task.label_column)]
     labels = recipe.labels or order_labels(found, task.labels)
     warnings = check_classes(sets, task.label_column, labels)

@@ -4,47 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kerasft.data.columns import Cell
 from kerasft.data.conll import NATIVE
-from kerasft.data.pipeline import Encoded, TokenTargets
 from kerasft.data.rows import Rows
 from kerasft.evaluation.spans import span_figures
 from kerasft.heads import token_head
 from kerasft.tasks import spans_in_text
-from kerasft.tasks.task import Scheme, Task
+from kerasft.tasks.task import Scheme, Task, Windowing
 
-OVERLAP = 32
-
-
-def fault(value: str, texts: Mapping[str, str]) -> str | None:
-    """Why a value is no list of spans of its text; None when it is one."""
-    return spans_in_text.span_fault(value, texts["text"], "span")
-
-
-def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[str]]:
-    """The label names.
-
-    Raises:
-        KerasftError: no training row has a span, or one has a label that the recipe does not name.
-    """
-    labels, warnings = spans_in_text.learn_labels(sets, recipe, task, "span")
-    return Scheme(labels), warnings
-
-
-def targets(rows: Rows, scheme: Scheme, encoded: Encoded) -> TokenTargets:
-    """The tag of each word, at the place of its first token in each window; nothing at the other places.
-
-    Raises:
-        KerasftError: a label is not in the scheme.
-    """
-    check(rows, scheme)
-    spans = spans_in_text.true_spans(rows, "spans")
-    return spans_in_text.tag_targets(rows.column("text"), spans, scheme.labels, encoded)
-
-
-def check(rows: Rows, scheme: Scheme) -> None:
-    """Raises `KerasftError` for a label that is not in the scheme."""
-    spans_in_text.check_labels(rows, "spans", scheme.labels)
+SPANS = spans_in_text.SpanColumn("spans", "span")
 
 
 def respond(logits, scheme: Scheme, reading):
@@ -78,12 +45,7 @@ def respond(logits, scheme: Scheme, reading):
 
 def measure(rows: Rows, answers: Mapping[str, np.ndarray], scheme: Scheme) -> dict:
     """See `kerasft.evaluation.spans.span_figures`; a span is right when its characters and its label are."""
-    return span_figures(spans_in_text.true_spans(rows, "spans"), spans_in_text.found_spans(answers))
-
-
-def describe(rows: Rows) -> str:
-    """`LOC 200, PER 300 spans`."""
-    return f"{spans_in_text.describe(rows, 'spans')} spans"
+    return span_figures(SPANS.spans(rows), spans_in_text.found_spans(answers))
 
 
 TASK = Task(
@@ -91,15 +53,15 @@ TASK = Task(
     summary="a text -> the entities, chunks or words of a kind in it, with their places",
     text_columns=("text",),
     label_column="spans",
-    learn=learn,
-    targets=targets,
-    outputs=lambda scheme: 1 + 2 * len(scheme.labels),
+    learn=SPANS.learn,
+    targets=SPANS.targets,
+    outputs=spans_in_text.outputs,
     head=token_head,
     loss=spans_in_text.loss,
     respond=respond,
     measure=measure,
     headline="f1",
-    describe=describe,
+    describe=SPANS.describe,
     example={"text": "Ada moved to Turin.", "spans": [[0, 3, "person"], [13, 18, "place"]]},
     answer={
         "spans": ["Ada", "Turin"],
@@ -114,10 +76,9 @@ TASK = Task(
         "tags": ["B-person", "O", "O", "B-place", "O"],
         "truncated": False,
     },
-    cells={"spans": Cell(blank=True, lists=True, fault=fault, mend=spans_in_text.MEND)},
+    cells={"spans": SPANS.cell},
     native=NATIVE,
-    overlap=OVERLAP,
-    check=check,
+    windows=Windowing(overlap=32, check=SPANS.check),
     count=spans_in_text.count,
     starter="token-classification.jsonl",
 )

@@ -1,7 +1,8 @@
 """Words as people count them, with their places in the raw text, whatever the family's own pieces are.
 
 A word is a run of letters, digits and underscores with the marks on them; every other visible character is a word of
-its own, and so is each character of the scripts that are written without spaces. Graph ops only.
+its own, and so is each character of the scripts that are written without spaces. The n't of an English verb is a word
+too, so that wouldn't has two: treebanks give it a tag and roles of its own. Graph ops only.
 """
 
 from typing import NamedTuple
@@ -52,6 +53,8 @@ def find_words(texts: tf.Tensor) -> WordPlaces:
     own = tf.equal(anchor, number)
     before = tf.concat([[BETWEEN], kind[:-1]], axis=0)
     begins = own & (tf.equal(kind, ALONE) | (tf.equal(kind, RUN) & tf.not_equal(before, RUN)))
+    negation = _negations(codes, kind)
+    begins = (begins | negation) & ~(tf.roll(negation, 1, axis=0) | tf.roll(negation, 2, axis=0))
     inside = tf.not_equal(kind, BETWEEN)
     behind = tf.concat([begins[1:], [True]], axis=0)
     ends = inside & (behind | tf.concat([tf.logical_not(inside[1:]), [True]], axis=0))
@@ -71,3 +74,15 @@ def find_words(texts: tf.Tensor) -> WordPlaces:
         byte_starts=ragged(tf.gather(bytes_at, start)),
         byte_ends=ragged(tf.gather(bytes_at, last + 1)),
     )
+
+
+def _negations(codes: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
+    """bool[N]: whether an n't begins at a character, with nothing more of its word behind it."""
+
+    def one_of(characters: str, further: int) -> tf.Tensor:
+        # Rolled round the ends, too: but each row ends with a space, which is none of these.
+        ahead = tf.roll(codes, -further, axis=0)
+        return tf.reduce_any(tf.equal(ahead[:, tf.newaxis], [ord(character) for character in characters]), axis=1)
+
+    whole = one_of("nN", 0) & one_of("'\u2019", 1) & one_of("tT", 2)
+    return whole & tf.not_equal(tf.roll(kind, -3, axis=0), RUN)

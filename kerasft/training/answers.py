@@ -43,7 +43,7 @@ class Asked:
 
     def logits(self, model, batch_of: BatchOf, batch_size: int) -> Logits:
         """The model's logits for the rows, as `answers` takes them."""
-        predict = predict_logits if self.task.overlap is None else predict_places
+        predict = predict_logits if self.task.windows is None else predict_places
         return predict(model, batch_of, self.encoded.lengths, batch_size)
 
     def answers(
@@ -61,7 +61,7 @@ class Asked:
             Output name -> array[M, …], as wide as these rows ask for; [M, g, …] for rows of g sequences.
         """
         respond = respond or self.task.respond
-        if self.task.overlap is None:
+        if self.task.windows is None:
             chosen = logits if rows is None else logits[self.encoded.sequences(rows)]
             found = _arrays(respond(chosen, scheme))
             return found if self.encoded.group == 1 else grouped(found, self.encoded.group)

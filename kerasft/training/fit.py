@@ -155,7 +155,7 @@ def _run_phases(here: Ready, keep_cache: bool, calls, keeper) -> dict[str, Any]:
         text=here.text,
         strategy=here.strategy,
         chief=here.chief,
-        xla=choose_xla(recipe.machine, here.strategy, here.task.together),
+        xla=choose_xla(recipe.machine, here.strategy, bool(here.task.contrast)),
         folder=folder / "checkpoints",
         stop=here.stop,
         report=here.report,

@@ -37,9 +37,9 @@ def judge_rows(task: Task, model, examples: Examples, batch_of: Callable, batch_
     return predict_logits(model.judging, with_targets, examples.encoded.lengths, batch_size)
 
 
-def weighted_loss(judged: np.ndarray, weights: np.ndarray) -> float:
-    """The loss over all rows or windows, each as much as it counts in training."""
-    return float(np.dot(judged[:, 0].astype(np.float64), weights) / max(float(weights.sum()), 1.0))
+def weighted_mean(losses: np.ndarray, weights: np.ndarray) -> float:
+    """The loss over all rows or windows float[N], each as much as it counts in training; 0 where none counts."""
+    return float(np.dot(losses.astype(np.float64), weights) / max(float(weights.sum()), np.finfo(np.float32).tiny))
 
 
 class _Judging:

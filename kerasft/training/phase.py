@@ -68,7 +68,7 @@ def run_phase(
     ]
     optimizer = make_optimizer(learning, phase, sum(map(len, epochs)), depths(network))
     loss = job.task.loss(job.recipe.label_smoothing)
-    trainable = make_trainable(model, loss, learning.clip_norm, job.xla, job.scaled, job.task.together)
+    trainable = make_trainable(model, loss, learning.clip_norm, job.xla, job.scaled, bool(job.task.contrast))
     trainable.compile(optimizer=optimizer)
     # With its variables made before, the train function is traced once instead of twice: half of a phase's start.
     optimizer.build(trainable.trainable_variables)
@@ -92,7 +92,7 @@ def run_phase(
             if rest:
                 # Endless: `fit` takes as many steps as it is told, and TensorFlow reads ahead.
                 ahead = partial(itertools.chain, rest, itertools.repeat(rest[-1]))
-                now, whole = train.in_epoch(first_epoch + state.epoch), job.task.together
+                now, whole = train.in_epoch(first_epoch + state.epoch), bool(job.task.contrast)
                 trainable.fit(
                     training_dataset(job.strategy, now, batch_of, ahead, learning.accumulate, job.xla, whole),
                     initial_epoch=state.epoch,

@@ -89,7 +89,7 @@ def _search(here: Ready) -> Found:
 
         optimizer = make_optimizer(learning, phase, _STEPS, depths(network))
         rate = settable_rate(optimizer)
-        machine, loss, whole = recipe.machine, here.task.loss(recipe.label_smoothing), here.task.together
+        machine, loss, whole = recipe.machine, here.task.loss(recipe.label_smoothing), bool(here.task.contrast)
         xla = choose_xla(machine, here.strategy, whole)
         model = full_model(network, frozen_below=line.block, recompute=machine.gradient_checkpointing)
         trainable = make_trainable(model, loss, learning.clip_norm, xla, machine.precision == "fp16", whole)

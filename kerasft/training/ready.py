@@ -80,7 +80,7 @@ def ready(order: Order, report: Say) -> Iterator[Ready]:
     report = report if chief else _silent
     sets = prepare_sets(find_task(order.recipe.task), order.recipe, *order.sources.values(), order.on_bad_row)
     task = sets.task
-    if task.together:
+    if task.contrast:
         check_together(order.recipe)
     order.check_data(sets)
     _report_sets(sets, report)
@@ -142,7 +142,7 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
     }
     recipe = recipe.having(**chosen, plan="gradual", epochs=None, learning_rate=None)
     check_sizes(recipe, len(sets.train), strategy.num_replicas_in_sync)
-    if task.together and recipe.machine.xla == "on" and strategy.num_replicas_in_sync > 1:
+    if task.contrast and recipe.machine.xla == "on" and strategy.num_replicas_in_sync > 1:
         report(f"Task {task.name} exchanges vectors between devices in each update: that is not compiled with XLA.")
     for phase in recipe.learning.phases:
         if phase.lora:
@@ -176,7 +176,7 @@ def examples(here: Ready, folder: Path) -> list:
         if task.draws:
             draw = task.draws.draw(encoded, here.text, here.recipe.seed if name == "train" else None)
             encoded, targets = draw(0)
-        elif task.overlap is None:
+        elif task.windows is None:
             targets = task.targets(rows, here.sets.scheme)
         else:
             targets = task.targets(rows, here.sets.scheme, encoded)
@@ -191,7 +191,7 @@ def _report_lengths(here: Ready, parts: list) -> None:
     from kerasft.data.audit import audit_lengths
 
     uncut = np.concatenate([part.uncut for part in parts])
-    if here.task.overlap is None:
+    if here.task.windows is None:
         for warning in audit_lengths(uncut, here.recipe.max_length):
             here.report(f"Warning: {warning}")
         return

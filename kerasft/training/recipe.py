@@ -160,8 +160,8 @@ class Recipe(pydantic.BaseModel):
             value = [name.strip() for name in value.split(",")]
         if isinstance(value, (list, tuple)):
             value = tuple(str(name) for name in value)
-            if len(set(value)) < max(len(value), 2):
-                raise ValueError(f"expected at least two different labels, found {', '.join(value)}")
+            if not all(value) or len(set(value)) < max(len(value), 1):
+                raise ValueError(f"expected different names, found {', '.join(value) or 'none'}")
         return value
 
     @pydantic.model_validator(mode="after")

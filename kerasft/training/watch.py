@@ -11,7 +11,7 @@ from kerasft.training.answers import Asked, Logits
 from kerasft.training.checkpoint import State
 from kerasft.training.devices import agreed
 from kerasft.training.job import Examples, Job
-from kerasft.training.judge import judge_rows, weighted_loss
+from kerasft.training.judge import judge_rows, weighted_mean
 from kerasft.training.keep import keep_best
 from kerasft.training.optimizer import averaged
 from kerasft.training.recipe import Phase
@@ -80,10 +80,10 @@ def _measured(job: Job, trainable, batch_of: Callable, held_out: Examples) -> tu
     task, scheme, batch_size = job.task, job.scheme, job.recipe.learning.batch_size
     if task.draws:
         judged = judge_rows(task, trainable, held_out, batch_of, batch_size)
-        return weighted_loss(judged, held_out.weights), task.measure(held_out.rows, {"judged": judged}, scheme)
+        return weighted_mean(judged[:, 0], held_out.weights), task.measure(held_out.rows, {"judged": judged}, scheme)
     asked = Asked(task, job.text, job.recipe.max_length, inputs_of(held_out.rows, task), held_out.encoded)
     logits = asked.logits(trainable, lambda rows: batch_of(held_out, rows), batch_size)
-    if task.together:
+    if task.contrast:
         eval_loss = compared_loss(task.loss(0.0), held_out, logits, batch_size)
     else:
         eval_loss = mean_loss(task.loss(0.0), held_out, logits)
@@ -95,15 +95,15 @@ def mean_loss(loss: Callable, examples: Examples, logits: Logits) -> float:
     import numpy as np
 
     if isinstance(logits, np.ndarray):
-        return float(np.average(np.asarray(loss(examples.targets, logits)), weights=examples.weights))
-    total, lengths = 0.0, examples.encoded.lengths
+        return weighted_mean(np.asarray(loss(examples.targets, logits)), examples.weights)
+    lengths = examples.encoded.lengths
+    losses = np.zeros(len(lengths))
     for length in np.unique(lengths):
         same = np.flatnonzero(lengths == length)
         for some in np.array_split(same, -(-len(same) // _AT_ONCE)):
             targets = targets_of(examples.targets, some, int(length))
-            losses = np.asarray(loss(targets, np.stack([logits[number] for number in some])))
-            total += float(np.dot(losses, examples.weights[some]))
-    return total / float(examples.weights.sum())
+            losses[some] = np.asarray(loss(targets, np.stack([logits[number] for number in some])))
+    return weighted_mean(losses, examples.weights)
 
 
 def compared_loss(loss: Callable, examples: Examples, logits: Logits, batch_size: int) -> float:
@@ -114,11 +114,10 @@ def compared_loss(loss: Callable, examples: Examples, logits: Logits, batch_size
     import numpy as np
 
     order = np.random.default_rng(0).permutation(len(examples.targets))
-    total = 0.0
+    losses = np.zeros(len(order))
     for some in np.array_split(order, -(-len(order) // batch_size)):
-        losses = np.asarray(loss(examples.targets[some], logits[examples.encoded.sequences(some)]))
-        total += float(np.dot(losses, examples.weights[some]))
-    return total / float(examples.weights.sum())
+        losses[some] = np.asarray(loss(examples.targets[some], logits[examples.encoded.sequences(some)]))
+    return weighted_mean(losses, examples.weights)
 
 
 @contextlib.contextmanager

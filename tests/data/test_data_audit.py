@@ -5,6 +5,8 @@ import pytest
 from kerasft.data.audit import audit_lengths, audit_sets, check_classes, class_counts
 from kerasft.data.read import read_rows
 from kerasft.errors import KerasftError
+from kerasft.tasks import TASKS
+from kerasft.training.recipe import make_recipe
 
 
 def rows_of(tmp_path, pairs, name="train.csv"):
@@ -73,6 +75,18 @@ def test_class_that_the_split_held_out_whole(tmp_path):
     sets = {"train": rows.take(range(18)), "eval": rows.take([18, 19])}
     assert "'rare' (0) has fewer" in message(sets, "label")
     assert "'rare' (0) has fewer" in message(sets, "label", ["n", "p", "rare"])
+
+
+def test_a_file_of_the_same_name_is_not_the_other_side_of_the_split(tmp_path):
+    (tmp_path / "other").mkdir()
+    train = rows_of(tmp_path, many({"positive": 9, "negative": 9}))
+    held_out = rows_of(tmp_path / "other", [("x", "positive"), ("y", "postive")])
+    expected = "train.csv row 2: label 'postive' of the eval data is not among the training labels. Did you mean"
+    assert message({"train": train, "eval": held_out}, "label").startswith(expected)
+    with pytest.raises(KerasftError, match=expected):
+        TASKS["sentiment"].learn(
+            {"train": train, "eval": held_out}, make_recipe({"task": "sentiment"}), TASKS["sentiment"]
+        )
 
 
 def test_declared_labels(tmp_path):

@@ -125,6 +125,12 @@ def test_a_label_may_differ_only_on_a_tie():
         compare(clear, {**clear, "label": strings(b"y")}, 1e-5)
 
 
+def test_places_that_fill_a_list_up_are_no_tie():
+    none = {"word": strings(b"sold"), "scores": np.zeros((1, 3), np.float32)}
+    with pytest.raises(Difference, match="expected b'sold', found b'lamp'"):
+        compare(none, {**none, "word": strings(b"lamp")}, 1e-5)
+
+
 def test_a_ranked_list_may_differ_where_scores_are_tied_and_at_its_end():
     scores = np.array([[[0.5, 0.3, 0.299999, 0.1], [0.0, 0.0, 0.0, 0.0]]], np.float32)
     words = strings([[b"a", b"b", b"c", b"d"], [b"", b"", b"", b""]])

@@ -52,7 +52,7 @@ def test_from_rows_to_served_answers(name, family, families, tmp_path):
         phases=[{"unfrozen": 1, "epochs": 1, "learning_rate": 1e-3}],
         precision="float32",
         # Windows as small as that would be a hundred to a paragraph.
-        max_length=24 if task.overlap is None else 56,
+        max_length=24 if task.windows is None else 56,
         report=lambda line: None,
     )
     assert task.headline in run.metrics["metrics"]

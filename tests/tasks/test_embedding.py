@@ -19,6 +19,7 @@ from tests.small_runs import recorder
 from tests.toy_pairs import toy_pairs
 
 SIZE = 5
+UNSCORED = Scheme()
 
 
 def rows_of(rows):
@@ -102,12 +103,12 @@ def test_a_text_without_a_pair_looks_for_its_second_half(text, parts):
     assert views(rows, False) == [(parts[0],), (parts[1],)]
 
 
-def figures_of(rows, vectors):
+def figures_of(rows, vectors, scheme=UNSCORED):
     """What `measure` says when each text has the vector that a dictionary gives it."""
     rows = rows_of(rows)
     listed = [[str(text) for text in column] for column in views(rows, False)]
     found = np.array([[vectors[text] for text in row] for row in zip(*listed, strict=True)], np.float32)
-    return measure(rows, {"embedding": found}, Scheme())
+    return measure(rows, {"embedding": found}, scheme)
 
 
 def test_neither_the_text_itself_nor_its_other_pairs_stand_in_the_way():
@@ -147,6 +148,23 @@ def test_scores_are_compared_with_cosines():
     for row in rows:
         row["score"] = -row["score"]
     assert figures_of(rows, vectors)["spearman"] == pytest.approx(-1.0)
+
+
+def test_what_belongs_together_is_a_share_of_the_highest_score_that_was_learnt_from():
+    scored = [{**row, "score": number} for number, row in enumerate(toy_pairs(9))]
+    scheme = prepared(scored, scored).scheme
+    assert scheme.numbers == {"highest": 8.0}
+    assert prepared(toy_pairs(9), scored).scheme == scheme
+    assert prepared(toy_pairs(9), toy_pairs(9, seed=1)).scheme == Scheme()
+    rows = [{"text": f"t{n}", "text_pair": f"p{n}", "score": n} for n in (1, 5, 7)]
+    vectors = {f"{kind}{n}": [1, n] for kind in "tp" for n in (1, 5, 7)}
+    assert figures_of(rows, vectors, scheme)["queries"] == 1
+    found = figures_of(rows[:2], vectors, scheme)
+    assert (found["queries"], found["rows"]) == (0, 2)
+    assert "spearman" in found
+    assert "mrr" not in found
+    with pytest.raises(kerasft.KerasftError, match=r"nothing to find: expected pairs .* with scores of 6.4 or more"):
+        prepared(scored, scored[:5])
 
 
 @pytest.mark.parametrize(

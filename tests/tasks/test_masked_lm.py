@@ -131,6 +131,10 @@ def test_a_gap_is_answered_for_each_mask(adapted):
     assert answers[2]["truncated"] is True
     assert 0 < answers[2]["count"] < 30
     assert answers[2]["filled"].count("[MASK]") == 30 - answers[2]["count"]
+    # A request without any gap, alone.
+    assert run.predict(["a film"]) == [
+        {"text": "a film", "words": [], "scores": [], "count": 0, "filled": "a film", "truncated": False}
+    ]
     for answer in answers:
         for words, scores in zip(answer["words"][: answer["count"]], answer["scores"], strict=False):
             assert len(set(words)) == len(words) == 5
@@ -163,6 +167,7 @@ def test_the_export_is_proven_on_gaps_and_passes_the_check(tmp_path):
     for ours, served in zip(run.predict(texts), kerasft.predict(exported, texts), strict=True):
         assert ours["words"] == served["words"]
         assert ours["filled"] == served["filled"]
+    assert [answer["filled"] for answer in kerasft.predict(exported, ["a film"])] == ["a film"]
     proof = read_json(next(exported.rglob("proof.json")))
     assert sum(proof["hostile"]["outputs"]["count"]) > 45
     assert check_export(exported)["servable"]
@@ -183,7 +188,7 @@ def test_the_loss_is_the_mean_over_hidden_tokens():
 def test_a_long_line_is_read_to_its_end_and_no_token_twice(source):
     text = load_text_functions(source)
     long = " ".join(row["text"] for row in lines(12))
-    encoded = encode(text, [[long, "a film"]], 16, overlap=TASK.overlap)
+    encoded = encode(text, [[long, "a film"]], 16, overlap=TASK.windows.overlap)
     ids = encoded.inputs["token_ids"]
     read = [ids[a:b] for a, b in zip(encoded.starts[:-1], encoded.starts[1:], strict=True)]
     special = set(text.filling().special)

@@ -121,7 +121,7 @@ def test_a_missing_column_is_an_error_but_an_empty_value_is_an_answer():
     ) == ["", ""]
 
 
-@pytest.mark.parametrize("value", ["[broken", '["a", {"b": 1}]'])
+@pytest.mark.parametrize("value", ["[broken", '["a", {"b": 1}]', '["\\ud800"]', "[" * 100_000])
 def test_a_broken_list_is_told_with_its_row(value):
     rows = [*tagged(5), {"text": "a film", "labels": value}]
     with pytest.raises(kerasft.KerasftError, match=r"row 6: the labels .*--on-bad-row skip"):
@@ -137,6 +137,15 @@ def test_a_label_with_too_few_rows_or_unknown_to_the_recipe_is_told():
         prepared(rows, tagged(10, seed=1), labels=["praise", "blame"])
     with pytest.raises(kerasft.KerasftError, match="No row has a label"):
         prepared([{"text": f"film {n}", "labels": ""} for n in range(20)], tagged(0) or [{"text": "x", "labels": ""}])
+
+
+def test_rows_of_other_data_are_none_to_learn_from():
+    # Both are called "the data".
+    more = [{"text": f"film {number}", "labels": "rare"} for number in range(5)]
+    with pytest.raises(kerasft.KerasftError, match="row 11: label 'rare' is unknown to the model"):
+        prepared(tagged(60), [*tagged(10, seed=1), *more])
+    with pytest.raises(kerasft.KerasftError, match="'rare' has fewer than 5 rows"):
+        prepared([*tagged(60), more[0]], more)
 
 
 def test_an_unknown_label_in_rows_to_evaluate_is_told_with_the_nearest():

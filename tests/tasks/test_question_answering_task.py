@@ -210,11 +210,48 @@ def test_squads_json_is_read_on_one_line_or_many(tmp_path, indent):
         ('[{"text": "good", "answer_start": 3}]', "'good' is not at character 3 of the context; there is 'ood '"),
         ('[{"text": "good", "answer_start": "2"}]', "is not at character 2"),
         ('[{"answer_start": 3}]', "an answer is not a text"),
-        ("[7]", "an answer is not a text"),
+        ('[{"text": "good", "answer_start": -9}]', "'good' is not at character -9 of the context"),
+        ('[""]', "an answer is not a text"),
+        ("[7]", "the answer '[7]' is not in the context"),
+        ("[" * 100_000, "is not in the context"),
     ],
 )
 def test_faulty_answers_are_told(answer, reason):
     assert reason in fault(answer, {"context": "a good film"})
+
+
+def test_an_answer_may_be_in_brackets():
+    for answer in ("[7]", "[a]", '[{"film": 1}', "[]["):
+        row = {"question": "what", "context": f"a film {answer} here", "answer": answer}
+        rows = read_for(TASK, [row]).rows
+        assert TASK.describe(rows) == "1 questions"
+        measured = TASK.measure(
+            rows, {"answer": np.array([answer.encode()]), "no_answer_probability": np.zeros(1)}, ANY
+        )
+        assert measured["exact_match"] == 1.0
+
+
+PARAGRAPH = SQUAD["data"][0]["paragraphs"][0]
+
+
+@pytest.mark.parametrize(
+    "article",
+    [
+        7,
+        {"paragraphs": 7},
+        {"paragraphs": {"context": "a film"}},
+        {"paragraphs": ["a film"]},
+        {"paragraphs": [{**PARAGRAPH, "qas": "what is good"}]},
+        {"paragraphs": [PARAGRAPH, {**PARAGRAPH, "qas": ["what is good"]}]},
+    ],
+)
+def test_an_article_that_is_laid_out_otherwise_is_told_or_skipped(tmp_path, article):
+    path = tmp_path / "squad.json"
+    path.write_text(json.dumps({"data": [*SQUAD["data"], article]}))
+    with pytest.raises(kerasft.KerasftError, match=r"squad.json row 1: an article is not an object with paragraphs"):
+        read_for(TASK, path)
+    read = read_for(TASK, path, on_bad_row="skip")
+    assert (len(read.rows), len(read.skipped)) == (2, 1)
 
 
 def test_a_faulty_row_is_told_or_skipped():

@@ -55,7 +55,7 @@ def test_scores_lie_between_0_and_1_and_the_loss_is_least_at_the_target():
     assert best < high
 
 
-@pytest.mark.parametrize("value", ["-1", "very", "nan", "inf"])
+@pytest.mark.parametrize("value", ["-1", "very", "nan", "inf", "1_0"])
 def test_a_relevance_that_is_none_is_told_with_its_row(value):
     rows = [*judged(2), {"query": "q", "document": "d", "relevance": value}]
     with pytest.raises(kerasft.KerasftError, match=r"row 7: the relevance .*--on-bad-row skip"):

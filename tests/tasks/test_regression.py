@@ -12,7 +12,7 @@ from kerasft.tasks.task import Scheme
 from kerasft.training.recipe import make_recipe
 from tests.toy import BAD, GOOD, OTHER, write_csv
 
-NO_NUMBER = ["much", "", "4,5", "nan", "inf", "1e999", "five"]
+NO_NUMBER = ["much", "", "4,5", "nan", "inf", "1e999", "1e39", "1_000", "five"]
 
 
 def rated(count, seed=0):

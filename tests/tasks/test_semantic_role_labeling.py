@@ -19,7 +19,7 @@ from kerasft.data.inputs import numbers_of
 from kerasft.data.prepare import prepare_sets, read_for
 from kerasft.export import servable
 from kerasft.export.check import check_export
-from kerasft.tasks.semantic_role_labeling import TASK, is_core, predicate_fault, roles_fault, targets
+from kerasft.tasks.semantic_role_labeling import TASK, is_core, predicate_fault
 from kerasft.tasks.task import Scheme
 from kerasft.text.reading import read
 from kerasft.training.recipe import make_recipe
@@ -60,6 +60,7 @@ STRANGE = [
     {"text": "\u5317\u4eac\u5927\u5b66 is good", "predicate": 6, "roles": [[0, 2, "A0"], [8, 12, "AM-TMP"]]},
     {"text": "very very dull " * 30 + "lovely", "predicate": 435, "roles": [[450, 456, "A1"]]},
     {"text": "nothing here", "predicate": 3, "roles": []},
+    {"text": "you wouldn't sleep", "predicate": 13, "roles": [[0, 3, "A0"], [4, 9, "A1"], [9, 12, "AM-TMP"]]},
 ]
 
 
@@ -79,11 +80,11 @@ def test_what_is_learnt_is_what_is_answered(text):
     marked = numbers_of(rows, TASK)["predicate"]
     encoded = encode(text, [rows.column("text")], 48, overlap=8, marked=marked)
     assert np.bincount(encoded.places.row).max() <= 2
-    assert encoded.places.truncated.tolist() == [False, False, False, True, False]
-    tags = targets(rows, SCHEME, encoded)
+    assert encoded.places.truncated.tolist() == [False, False, False, True, False, False]
+    tags = TASK.targets(rows, SCHEME, encoded)
     reading = read(text, {"text": tf.constant(rows.column("text"))}, 48, 8, tf.constant(marked))
     found = {k: np.asarray(v) for k, v in TASK.respond(perfect_logits(encoded, tags, reading), SCHEME, reading).items()}
-    words = ["was", "\U0001f468\u200d", "is", "very", "nothing"]
+    words = ["was", "\U0001f468\u200d", "is", "very", "nothing", "sleep"]
     assert [word.decode() for word in found["predicate_word"]] == words
     for number, row in enumerate(STRANGE):
         count = found["count"][number]
@@ -211,14 +212,14 @@ def test_it_learns_which_word_is_meant_and_the_export_answers_alike(toy_backbone
         ("[[0, 99, 1]]", r"the role [0, 99] is outside its text of 11"),
         ("[[0, 4, 1], [2, 6, 1]]", "the role [2, 6] begins before the one ahead"),
         ('[[0, 4, " "]]', "the role [0, 4] has no label"),
-        ("[[1, 2, 1]]", "the role [1, 2] has only white space"),
+        ("[[1, 2, 1]]", "the role [1, 2] holds no word"),
         ("A0", "the roles are not of the form"),
         ("7", "the roles are not of the form"),
         ('{"A0": [0, 1]}', "the roles are not of the form"),
     ],
 )
 def test_faulty_roles_are_told(roles, reason):
-    assert reason in roles_fault(roles, {"text": "a good film"})
+    assert reason in TASK.cells["roles"].fault(roles, {"text": "a good film"})
 
 
 PLACES = [

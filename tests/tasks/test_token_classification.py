@@ -13,7 +13,7 @@ from kerasft.backbones.load import load_text_functions
 from kerasft.data.encode import encode
 from kerasft.data.prepare import prepare_sets, read_for
 from kerasft.tasks.task import Scheme
-from kerasft.tasks.token_classification import TASK, fault, targets
+from kerasft.tasks.token_classification import TASK
 from kerasft.text.reading import read
 from kerasft.text.tags import tag_names
 from kerasft.training.recipe import make_recipe
@@ -73,7 +73,7 @@ def test_what_is_learnt_is_what_is_answered(text):
     rows = read_for(TASK, STRANGE).rows
     encoded = encode(text, [rows.column("text")], 16, overlap=4)
     assert len(encoded) > len(rows)
-    tags = targets(rows, SCHEME, encoded)
+    tags = TASK.targets(rows, SCHEME, encoded)
     reading = read(text, {"text": tf.constant(rows.column("text"))}, 16, 4)
     found = {k: np.asarray(v) for k, v in TASK.respond(perfect_logits(encoded, tags, reading), SCHEME, reading).items()}
     for number, row in enumerate(STRANGE):
@@ -128,15 +128,27 @@ def test_it_learns_and_the_export_gives_the_same_spans(toy_backbone, tmp_path):
         ("[[-1, 3, 1]]", "outside its text"),
         ("[[0, 4, 1], [2, 6, 1]]", "begins before the one ahead"),
         ('[[0, 4, " "]]', "no label"),
-        ("[[1, 2, 1]]", "only white space"),
+        ("[[1, 2, 1]]", "holds no word"),
         ("[[0, 4]]", "not of the form"),
         ("PER", "not of the form"),
         ('[{"start": 0, "end": 1}]', "not of the form"),
         ("7", "not of the form"),
+        ("[[0, Infinity, 1]]", "not of the form"),
+        ("[[0, 1e400, 1]]", "not of the form"),
+        ("[[0, 1.5, 1]]", "not of the form"),
+        ("[[0, 1, null]]", "not of the form"),
+        ('["015"]', "not of the form"),
+        ('{"015": 1}', "not of the form"),
+        ('[[0, 1, "\\ud800"]]', "not of the form"),
+        ("[" * 100_000, "not of the form"),
     ],
 )
 def test_faulty_spans_are_told(spans, reason):
-    assert reason in fault(spans, {"text": "a good film"})
+    assert reason in TASK.cells["spans"].fault(spans, {"text": "a good film"})
+
+
+def test_a_span_without_a_word_is_told():
+    assert "the span [2, 4] holds no word" in TASK.cells["spans"].fault("[[2, 4, 7]]", {"text": "a \u200b\x00film"})
 
 
 def test_a_faulty_row_is_told_with_its_line_or_skipped(tmp_path):
@@ -207,12 +219,13 @@ def test_parts_of_speech_are_spans_of_a_word_each():
     ("content", "message"),
     [
         ("Ada B-PER\nQuill\n\n", r"line 1: word 2 of the sentence has 1 column, expected 2"),
-        ("Ada\nQuill\n\n", r"line 1: word 1 of the sentence has 1 column"),
+        ("Ada\nQuill\n\n", r"line 1: word 1 of the sentence has 1 column, expected 2 or more"),
+        ("a x B-A\nb x O\nc x y O\n\n", r"line 1: word 3 of the sentence has 4 columns, expected 3"),
     ],
 )
 def test_a_word_without_a_tag_is_told_with_its_line(tmp_path, content, message):
     path = tmp_path / "rows.conll"
-    path.write_text("so O\n\n" * 0 + content + "in O\nTurin B-LOC\n\n")
+    path.write_text(content + "in O\nTurin B-LOC\n\n")
     with pytest.raises(kerasft.KerasftError, match=message):
         read_for(TASK, path)
 
@@ -223,6 +236,16 @@ def test_tags_and_tokens_of_different_number_are_told():
         read_for(TASK, rows)
 
 
+def test_an_empty_tag_is_told_with_its_line_or_skipped(tmp_path):
+    path = tmp_path / "rows.conll"
+    path.write_text("in\tO\nTurin\tB-LOC\n\nin\tO\nTurin\t\n\n")
+    with pytest.raises(kerasft.KerasftError, match=r"rows.conll line 4: word 2 of the sentence has an empty tag"):
+        read_for(TASK, path)
+    assert len(read_for(TASK, path, on_bad_row="skip").skipped) == 1
+    with pytest.raises(kerasft.KerasftError, match=r"row 1: word 1 of the sentence has an empty tag"):
+        read_for(TASK, [{"tokens": ["so"], "tags": [None]}])
+
+
 def test_labels_come_from_the_training_rows():
     recipe = make_recipe({"task": "token-classification"})
     sets = prepare_sets(TASK, recipe, marked(40), marked(5, seed=1), None, "error")
@@ -230,6 +253,10 @@ def test_labels_come_from_the_training_rows():
     other = [{"text": "a film", "spans": [[0, 1, "goood"]]}, {"text": "a plot", "spans": []}]
     with pytest.raises(kerasft.KerasftError, match=r'row 1: label .goood. of the eval data.*"good"'):
         prepare_sets(TASK, recipe, marked(40), other, None, "error")
+    # One label is enough for spans.
+    named = make_recipe({"task": "token-classification", "labels": ["bad"]})
+    with pytest.raises(kerasft.KerasftError, match=r"label .good. of the train data is not in `labels`"):
+        prepare_sets(TASK, named, marked(40), marked(5, seed=1), None, "error")
     with pytest.raises(kerasft.KerasftError, match="None of 2 training rows has a span"):
         prepare_sets(TASK, recipe, [{"text": "a", "spans": []}, {"text": "b", "spans": ""}], marked(5), None, "error")
 

@@ -45,7 +45,10 @@ def test_neighbours_in_length_go_to_different_replicas():
 def element(accumulate):
     part = share(np.arange(7), np.ones(7), replica=0, replicas=1, accumulate=accumulate)
     tokens = np.arange(70).reshape(7, 5, 2)
-    return training_element(lambda rows: {"tokens": tokens[rows]}, np.arange(7) * 10, part, accumulate)
+    mask = np.ones((7, 5), np.int32)
+    return training_element(
+        lambda rows: {"tokens": tokens[rows], "padding_mask": mask[rows]}, np.arange(7) * 10, part, accumulate
+    )
 
 
 def test_micro_batches_are_an_axis_in_front():
