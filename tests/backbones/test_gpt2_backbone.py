@@ -1,21 +1,13 @@
-"""A toy GPT-2: the view against keras-nlp's own model, the text functions, and from rows to served answers."""
+"""A toy GPT-2: the view against keras-nlp's own model, the text functions, a Hugging Face folder."""
 
 import json
 
 import numpy as np
 import pytest
 
-import kerasft
 from kerasft.backbones.load import family_of, load_backbone, load_text_functions
 from kerasft.errors import KerasftError
-from kerasft.export.session import Session
-from tests.toy import toy_rows
-from tests.toy_gpt2 import train, write_backbone, write_files
-
-
-@pytest.fixture(scope="module")
-def toy_gpt2(tmp_path_factory):
-    return write_backbone(tmp_path_factory.mktemp("toy") / "gpt2")
+from tests.toy_gpt2 import train, write_files
 
 
 def test_the_view_computes_what_the_backbone_does(toy_gpt2):
@@ -77,37 +69,6 @@ def test_a_folder_without_a_vocabulary(tmp_path):
     (tmp_path / "vocab.json").write_text("{}")
     with pytest.raises(KerasftError, match="found nothing known"):
         family_of(tmp_path)
-
-
-def test_from_rows_to_served_answers(toy_gpt2, tmp_path):
-    rows = toy_rows(40)
-    run = kerasft.fit(
-        task="sentiment",
-        data=rows,
-        eval_data=rows[:12],
-        backbone=str(toy_gpt2),
-        output=tmp_path / "run",
-        batch_size=8,
-        phases=[
-            {"unfrozen": "head", "epochs": 1, "learning_rate": 1e-2},
-            {"unfrozen": 1, "epochs": 1, "learning_rate": 5e-3},
-        ],
-        report=lambda line: None,
-    )
-    exported = run.export(export_dir=tmp_path / "saved_models")  # proven in the C++ loader
-    texts = [*(row["text"] for row in rows[:5]), "", "a", "<|endoftext|>", "\n\n're 中文 \0"]
-    with Session(exported) as session:
-        served = session.run("serving_default", {"text": [text.encode() for text in texts]})
-        alone = session.run("serving_default", {"text": [b""]})
-    for row, answer in enumerate(kerasft.predict(run, texts)):
-        for key, value in served.items():
-            if isinstance(value[row], bytes):
-                assert answer[key] == value[row].decode()
-            else:
-                np.testing.assert_allclose(answer[key], value[row], atol=1e-5)
-    for key, value in alone.items():
-        if not isinstance(value[0], bytes):
-            np.testing.assert_allclose(value[0], served[key][5], atol=1e-5)
 
 
 def test_a_hugging_face_folder_loads(tmp_path):

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from kerasft.backbones import catalog
+from kerasft.backbones.fetch import MARKER, is_cached
 
 CONTENT = {
     "config.json": b'{"model_type": "bert"}',
@@ -95,3 +96,13 @@ class Hub:
         self.release.set()
         self.server.shutdown()
         self.server.server_close()
+
+
+def assert_whole(cache):
+    assert {path.name: path.read_bytes() for path in (cache / "tiny").iterdir() if path.name != MARKER} == CONTENT
+    assert is_cached(ENTRY)
+    assert leftovers(cache) == []
+
+
+def leftovers(cache):
+    return [path.name for path in cache.iterdir() if path.name not in ("tiny", "tiny.lock")]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 import kerasft
-from kerasft.export import saved_model
+from kerasft import cli
+from kerasft.export import proof, saved_model
 from kerasft.export.session import Session
 from kerasft.export.versions import PROOF, model_folder
 
@@ -25,14 +27,14 @@ def everything_below(folder: Path) -> list[str]:
 
 
 def test_an_export_says_what_it_is(toy_export, toy_run):
-    proof = json.loads((toy_export / PROOF).read_text())
-    assert proof["task"] == "sentiment"
-    assert proof["scheme"] == {"labels": ["negative", "positive"], "numbers": {}}
-    assert proof["metrics"] == toy_run.metrics["metrics"]
-    assert proof["data"]["train"]["rows"] + proof["data"]["eval"]["rows"] == 120
-    assert proof["proof"]["xla"] is False
-    assert proof["proof"]["max_difference"] <= 1e-5
-    assert {case["what"] for case in proof["proof"]["cases"]} >= {"held-out rows", "hostile texts"}
+    stored = json.loads((toy_export / PROOF).read_text())
+    assert stored["task"] == "sentiment"
+    assert stored["scheme"] == {"labels": ["negative", "positive"], "numbers": {}}
+    assert stored["metrics"] == toy_run.metrics["metrics"]
+    assert stored["data"]["train"]["rows"] + stored["data"]["eval"]["rows"] == 120
+    assert stored["proof"]["xla"] is False
+    assert stored["proof"]["max_difference"] <= 1e-5
+    assert {case["what"] for case in stored["proof"]["cases"]} >= {"held-out rows", "hostile texts"}
     assert (toy_export.name, toy_export.parent.name) == ("1", "sentiment")
     assert everything_below(toy_export.parent)[0] == "1"
     assert toy_run.metrics["seconds"]["export"] > 0
@@ -63,11 +65,13 @@ def test_a_wrong_rank_is_refused_by_the_graph_itself(toy_export):
         session.run("serving_default", {"text": np.array([[b"a"], [b"b"]], object)})
 
 
-def test_the_next_export_is_the_next_version_and_leaves_the_first_alone(toy_run, tmp_path):
-    first = toy_run.export(export_dir=tmp_path, name="mood")
+def test_the_next_export_is_the_next_version_and_leaves_the_first_alone(toy_export, toy_run, tmp_path, monkeypatch):
+    first = Path(shutil.copytree(toy_export, tmp_path / "mood" / "1"))
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in first.rglob("*")}
+    # It is the first one's over again, which was proven.
+    monkeypatch.setattr(proof, "prove", lambda *_, **__: {})
     second = toy_run.export(export_dir=tmp_path, name="mood")
-    assert [first.name, second.name] == ["1", "2"]
+    assert second == tmp_path / "mood" / "2"
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in first.rglob("*")} == before
     assert sorted(path.name for path in first.parent.iterdir()) == ["1", "2"]
 
@@ -96,28 +100,25 @@ def test_a_name_that_is_no_folder_name_is_refused(name):
         model_folder(Path("saved_models"), name)
 
 
-def command(run, target):
-    return [sys.executable, "-m", "kerasft", "export", str(run.folder), "--export-dir", str(target)]
-
-
-def test_a_full_disk_leaves_no_half_version(toy_run, tmp_path):
+def test_a_full_disk_leaves_no_half_version(toy_run, tmp_path, capsys):
     """A limit on the size of a file stands in for the full disk: the write of the weights fails in the middle."""
-    done = subprocess.run(
-        command(toy_run, tmp_path / "out"),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("Error: ")
-    assert "Traceback" not in done.stderr
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["export", str(toy_run.folder), "--export-dir", str(tmp_path / "out")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert said.splitlines()[-1].startswith("Error: ")
+    assert "Traceback" not in said
     assert everything_below(tmp_path / "out") == ["sentiment"]
 
 
 def test_ctrl_c_while_exporting_leaves_no_half_version(toy_run, tmp_path):
     process = subprocess.Popen(
-        command(toy_run, tmp_path / "out"),
+        [sys.executable, "-m", "kerasft", "export", str(toy_run.folder), "--export-dir", str(tmp_path / "out")],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,

@@ -19,7 +19,6 @@ from kerasft.weights import network_weights
 from tests.run_results import differences, history_of, weights_of, write_bert
 from tests.small_runs import recorder
 from tests.toy import toy_rows
-from tests.toy_gpt2 import write_backbone
 
 HEAD = {"unfrozen": "head", "epochs": 1, "learning_rate": 1e-2}
 TOP = [HEAD, {"unfrozen": 1, "epochs": 1, "learning_rate": 5e-3, "lora": 2}]
@@ -51,9 +50,8 @@ def same(ours, theirs):
 
 
 @pytest.fixture(scope="module", params=["bert", "gpt2"])
-def source(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy") / request.param
-    return write_bert(folder) if request.param == "bert" else write_backbone(folder)
+def source(request, toy_backbone, toy_gpt2):
+    return toy_backbone if request.param == "bert" else toy_gpt2
 
 
 @pytest.fixture(scope="module")
@@ -141,13 +139,18 @@ def test_a_gap_is_answered_for_each_mask(adapted):
             assert sorted(scores, reverse=True) == scores
 
 
-def test_it_learns_and_goes_on_after_a_kill_to_the_last_bit(tmp_path):
-    backbone = write_bert(tmp_path / "bert")
-    recorded = recorder(tmp_path / "whole", tmp_path, {20})
-    whole = fit(backbone, tmp_path / "whole", phases=ALL, save_steps=4, callbacks=[recorded])
+@pytest.fixture(scope="module")
+def learnt(toy_backbone, tmp_path_factory):
+    """A run over everything, and what `kill -9` would have left of it after 20 updates."""
+    parent = tmp_path_factory.mktemp("learnt")
+    calls = [recorder(parent / "whole", parent, {20})]
+    return fit(toy_backbone, parent / "whole", phases=ALL, save_steps=4, callbacks=calls), parent / "20"
+
+
+def test_it_learns_and_goes_on_after_a_kill_to_the_last_bit(learnt, toy_backbone):
+    whole, killed = learnt
     history = history_of(whole.folder)
     assert float(history[-1]["eval_loss"]) < float(history[0]["eval_loss"]) - 0.2
-    killed = tmp_path / "20"
     # As if it had been killed while the backbone was written, too.
     (killed / ".adapted_backbone.half").mkdir()
     (killed / "adapted_backbone").mkdir()
@@ -156,12 +159,14 @@ def test_it_learns_and_goes_on_after_a_kill_to_the_last_bit(tmp_path):
     assert same(*(arrays_of(load_backbone(folder / "adapted_backbone")) for folder in (killed, whole.folder)))
     assert not list(killed.glob(".*"))
     # With the embeddings unfrozen, they move.
-    moved, begun = (load_backbone(folder).token_embedding.embeddings.numpy() for folder in (whole.adapted, backbone))
+    moved, begun = (
+        load_backbone(folder).token_embedding.embeddings.numpy() for folder in (whole.adapted, toy_backbone)
+    )
     assert np.abs(moved - begun).max() > 1e-3
 
 
-def test_the_export_is_proven_on_gaps_and_passes_the_check(tmp_path):
-    run = fit(write_bert(tmp_path / "bert"), tmp_path / "run", phases=[HEAD])
+def test_the_export_is_proven_on_gaps_and_passes_the_check(learnt, tmp_path, opened_once):
+    run, _ = learnt
     exported = run.export(export_dir=tmp_path / "saved_models")
     texts = [pose(row["text"].encode(), number).decode() for number, row in enumerate(lines(12, seed=3))]
     for ours, served in zip(run.predict(texts), kerasft.predict(exported, texts), strict=True):

@@ -32,7 +32,7 @@ def prepared(rows, held_out, **settings):
     return prepare_sets(TASK, make_recipe({"task": "multi-label", **settings}), rows, held_out, None, "error")
 
 
-def test_labels_are_learnt_and_thresholds_stay_with_the_run(toy_backbone, tmp_path):
+def test_labels_are_learnt_and_thresholds_stay_with_the_run(toy_backbone, tmp_path, opened_once):
     run = kerasft.fit(
         task="multi-label",
         data=tagged(300),

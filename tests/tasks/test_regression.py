@@ -27,7 +27,7 @@ def rated(count, seed=0):
     return rows
 
 
-def test_answers_are_in_the_datas_own_units(toy_backbone, tmp_path):
+def test_answers_are_in_the_datas_own_units(toy_backbone, tmp_path, opened_once):
     run = kerasft.fit(
         task="regression",
         data=rated(300),

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 import kerasft
-from kerasft.backbones.load import load_text_functions
 from kerasft.data.encode import encode
 from kerasft.data.prepare import prepare_sets, read_for
 from kerasft.tasks.task import Scheme
@@ -18,7 +17,6 @@ from kerasft.text.reading import read
 from kerasft.text.tags import tag_names
 from kerasft.training.recipe import make_recipe
 from tests.toy import BAD, GOOD, OTHER
-from tests.toy_gpt2 import write_backbone
 
 SCHEME = Scheme(("bad", "good"))
 
@@ -41,12 +39,6 @@ def marked(count, seed=0):
         if text:
             rows.append({"text": text, "spans": spans})
     return rows
-
-
-@pytest.fixture(scope="module", params=["bert", "gpt2"])
-def text(request, toy_backbone, tmp_path_factory):
-    folder = toy_backbone if request.param == "bert" else write_backbone(tmp_path_factory.mktemp("toy") / "gpt2")
-    return load_text_functions(folder)
 
 
 STRANGE = [
@@ -94,19 +86,17 @@ def test_what_is_learnt_is_what_is_answered(text):
     assert np.all(found["scores"][found["starts"] >= 0] > 0.99)
 
 
-def test_it_learns_and_the_export_gives_the_same_spans(toy_backbone, tmp_path):
+def test_it_learns_and_the_export_gives_the_same_spans(toy_backbone, tmp_path, opened_once):
     run = kerasft.fit(
         task="token-classification",
-        data=marked(250),
+        data=marked(1000),
         eval_data=marked(60, seed=1),
         backbone=str(toy_backbone),
         output=tmp_path / "run",
         batch_size=8,
         max_length=16,
-        phases=[
-            {"unfrozen": "head", "epochs": 1, "learning_rate": 1e-2},
-            {"unfrozen": "all", "epochs": 8, "learning_rate": 5e-3},
-        ],
+        # Many rows and few epochs: at the end of each, what decodes the held-out rows is traced anew.
+        phases=[{"unfrozen": "all", "epochs": 2, "learning_rate": 5e-3}],
         precision="float32",
         report=lambda line: None,
     )

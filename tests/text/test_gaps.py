@@ -1,7 +1,6 @@
 """`[MASK]` in a raw text is a gap, whatever is round it; nothing else is."""
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,13 +10,6 @@ from kerasft.backbones.view import BEGINS, CONTINUES, NEVER
 from kerasft.text.fillings import byte_pair_filling, wordpiece_filling
 from kerasft.text.gaps import best_pieces, fill, read_gaps
 from tests.toy import VOCABULARY
-from tests.toy_gpt2 import write_backbone
-
-
-@pytest.fixture(scope="module", params=["bert", "gpt2"])
-def text(request, toy_backbone, tmp_path_factory):
-    folder = toy_backbone if request.param == "bert" else write_backbone(tmp_path_factory.mktemp("toy") / "gpt2")
-    return load_text_functions(folder)
 
 
 def read(text, *texts, max_length=32):
@@ -127,8 +119,8 @@ def test_bert_goes_on_with_a_word_only_behind_a_letter(toy_backbone):
         assert scores[0, 0, 0] > 0.7
 
 
-def test_gpt2_takes_the_blank_into_the_gap(tmp_path):
-    text = load_text_functions(write_backbone(tmp_path / "gpt2"))
+def test_gpt2_takes_the_blank_into_the_gap(toy_gpt2):
+    text = load_text_functions(toy_gpt2)
     led = next(piece for piece in text.vocabulary if piece.startswith("\u0120") and piece[1:].isalpha() and piece[3:])
     logits = logits_for(text, led, "s", "t")
     words, _, back = filled(text, logits, read(text, "a [MASK] film"))

@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.backbones.load import load_text_functions
 from kerasft.text.reading import read
-from tests.toy_gpt2 import write_backbone
-
-
-@pytest.fixture(scope="module", params=["bert", "gpt2"])
-def text(request, toy_backbone, tmp_path_factory):
-    folder = toy_backbone if request.param == "bert" else write_backbone(tmp_path_factory.mktemp("toy") / "gpt2")
-    return load_text_functions(folder)
 
 
 def read_marked(text, texts, places, max_length=32):

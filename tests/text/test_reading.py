@@ -8,11 +8,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasft.backbones.load import load_text_functions
 from kerasft.text import reading as readings
 from kerasft.text.reading import by_token, read
 from kerasft.text.windows import windows
-from tests.toy_gpt2 import write_backbone
 
 
 @settings(max_examples=100, deadline=None)
@@ -38,12 +36,6 @@ def test_windows_cover_every_token_up_to_the_cut(lengths, room, overlap, most):
             assert start + len(part) - after == shared
         # None is there for nothing.
         assert len(mine) == 1 or mine[-1][0] + shared < len(tokens)
-
-
-@pytest.fixture(scope="module", params=["bert", "gpt2"])
-def text(request, toy_backbone, tmp_path_factory):
-    folder = toy_backbone if request.param == "bert" else write_backbone(tmp_path_factory.mktemp("toy") / "gpt2")
-    return load_text_functions(folder)
 
 
 LONG = ["a lovely film with a very dull plot and a cast of brilliant bad cold grim stories " * 3, "", "good"]
