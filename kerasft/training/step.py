@@ -86,8 +86,8 @@ def make_trainable(
     if scaled:
         trainable.loss_scale = _LossScale()
 
-    # A graph of its own, called in two places, and kept as one: copies of it need 90 MB more on a CPU. But within a graph
-    # of its own replicas cannot exchange anything.
+    # A graph of its own, called in two places and kept as one: copies of it need 90 MB more on a CPU. Within a graph
+    # of its own, though, replicas cannot exchange anything.
     def _own_graph(function):
         if together and not xla:
             return function
