@@ -21,9 +21,9 @@ from tests.toy import toy_rows, write_csv
 
 ROOT = Path(__file__).parents[1]
 
-# The kinds of phases that a backbone of 2 blocks can have, but for one of the head alone. The last batch of each epoch
-# of `uneven_rows` is ragged.
+# Every kind of phase that a backbone of 2 blocks can have; the last batch of each epoch of `uneven_rows` is ragged.
 EVERY_PHASE = [
+    {"unfrozen": "head", "epochs": 2, "learning_rate": 1e-2},
     {"unfrozen": 1, "epochs": 1, "learning_rate": 5e-3},
     {"unfrozen": 2, "epochs": 1, "learning_rate": 5e-3, "lora": 2},
     {"unfrozen": "all", "epochs": 2, "learning_rate": 5e-3},

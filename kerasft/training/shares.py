@@ -58,7 +58,7 @@ def training_element(
     """The arrays of a share: inputs, targets, weights, each with a leading axis of micro-batches.
 
     Args:
-        batch_of: row numbers -> inputs [B, T, …], `padding_mask` among them.
+        batch_of: row numbers -> inputs [B, T, …].
         targets: of all rows, [N, …] or one for each place.
         part: the share.
         accumulate: its micro-batches.
@@ -68,7 +68,7 @@ def training_element(
         return array.reshape(accumulate, -1, *array.shape[1:])
 
     inputs = batch_of(part.rows)
-    chosen = targets_of(targets, part.rows, inputs["padding_mask"].shape[1])
+    chosen = targets_of(targets, part.rows, next(iter(inputs.values())).shape[1])
     return {name: cut(array) for name, array in inputs.items()}, cut(chosen), cut(part.weights)
 
 

@@ -100,7 +100,8 @@ def test_no_network_names_the_ways_out_within_seconds(cache):
     start = time.monotonic()
     with pytest.raises(KerasftError) as error:
         fetch("tiny")
-    assert time.monotonic() - start < 6
+    # Not the minutes that pip takes to give an index up; some seconds where the machine has other work.
+    assert time.monotonic() - start < 20
     message = str(error.value)
     assert "\n" not in message
     for way in ("kerasft backbones fetch tiny", "KERASFT_CACHE", "PIP_FIND_LINKS", "tiny-weights==1.0", "folder"):
