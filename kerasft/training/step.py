@@ -86,14 +86,8 @@ def make_trainable(
     if scaled:
         trainable.loss_scale = _LossScale()
 
-    # A graph of its own, called in two places and kept as one: copies of it need 90 MB more on a CPU. Within a graph
-    # of its own, though, replicas cannot exchange anything.
-    def _own_graph(function):
-        if together and not xla:
-            return function
-        return tf.function(function, jit_compile=xla or None, experimental_attributes={"_noinline": True})
-
-    @_own_graph
+    # A graph of its own, to be compiled as one; but within one replicas cannot exchange anything.
+    @(tf.function(jit_compile=xla or None) if xla or not together else lambda function: function)
     def _one(inputs, labels, weights, scale):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(_row_losses(labels, trainable(inputs, training=True)) * weights)
@@ -123,12 +117,19 @@ def make_trainable(
 
         def add(number, loss, sums):
             more, gradients = _one(*micro(number), scale)
-            return number + 1, loss + more, [total + one for total, one in zip(sums, gradients, strict=True)]
+            # Most batches have one micro-batch, which needs no sums.
+            pairs = list(zip(sums, gradients, strict=True))
+            sums = tf.cond(number > 0, lambda: [total + one for total, one in pairs], lambda: gradients)
+            return number + 1, loss + more, sums
 
-        # The first on its own: most batches have one, and need no sums.
-        start = (tf.constant(1), *_one(*micro(0), scale))
+        shapes = [variable.shape for variable in trainable.trainable_variables]
+        start = (tf.constant(0), tf.constant(0.0), [tf.zeros([0] * len(shape)) for shape in shapes])
+        free = (tf.TensorShape([]), tf.TensorShape([]), [tf.TensorShape([None] * len(shape)) for shape in shapes])
         count = tf.shape(weights)[0]
-        return tf.while_loop(lambda number, *_: number < count, add, start, parallel_iterations=1)[1:]
+        _, loss, sums = tf.while_loop(
+            lambda number, *_: number < count, add, start, shape_invariants=free, parallel_iterations=1
+        )
+        return loss, [tf.ensure_shape(total, shape) for total, shape in zip(sums, shapes, strict=True)]
 
     return trainable
 
