@@ -26,7 +26,7 @@ def recipe_path(wanted: str | Path) -> Path:
     """
     path = Path(wanted)
     # What has a folder or an ending is meant as a file: whoever reads it says what is wrong with it.
-    if path.exists() or path.suffix or len(path.parts) != 1:
+    if path.is_file() or path.suffix or len(path.parts) != 1:
         return path
     names = recipe_names()
     if path.name not in names:
