@@ -34,8 +34,8 @@ def rouge_figures(wanted: Sequence[str], generated: Sequence[str]) -> dict:
     """ROUGE of summaries (Lin 2004, "ROUGE: a package for automatic evaluation of summaries").
 
     Words are runs of letters and digits of any script, in lower case, and are not stemmed; a text in a script without
-    blanks between words has few of them. (Google's rouge_score, whose figures these are for English, splits words at every
-    letter that is not ASCII.) ROUGE-L looks at each text as one sequence (not sentence by sentence).
+    blanks between words has few of them. ROUGE-L looks at each text as one sequence, not sentence by sentence. On
+    texts in ASCII that is what Google's `rouge_score` gives without its stemmer; it splits words at other letters.
 
     Args:
         wanted: N summaries, at least one.
