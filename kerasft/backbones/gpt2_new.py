@@ -19,6 +19,8 @@ SETTINGS = {
     "context": Setting(1024, 2, 1_000_000),  # the most tokens of a sequence
     "dropout": Setting(0.1, 0.0, 0.99, whole=False),
 }
+VOCABULARY = "gpt2-vocabulary"
+"""The vocabulary of one that is given no other, by its name in the catalogue."""
 _HEAD_WIDTH = 64  # of every GPT-2 that was published
 
 # Standard deviations of the paper's published program.

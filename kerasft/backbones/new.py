@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from kerasft.atomic import new_folder, publish
 from kerasft.backbones import gpt2_new
+from kerasft.backbones.fetch import Report, fetch
 from kerasft.backbones.setting import Setting
 from kerasft.errors import KerasftError, did_you_mean
 
@@ -83,12 +84,22 @@ def _value(name: str, key: str, value: str, setting: Setting) -> float:
     return number
 
 
+def usual_vocabulary(new: New, report: Report | None = None) -> Path:
+    """A folder with the family's own vocabulary, downloaded when it is not cached.
+
+    Raises:
+        KerasftError: it is not cached and cannot be had; names the ways out.
+    """
+    return fetch(FAMILIES[new.family].VOCABULARY, report)
+
+
 def write_new(new: New, vocabulary: Path, folder: Path, seed: int) -> Path:
     """Makes a network and writes it as a Keras preset folder, which `--backbone` takes like any other.
 
     Args:
         new: what `parse_new` has read.
-        vocabulary: a folder with the family's vocabulary files; its size decides the size of the embeddings.
+        vocabulary: a folder with vocabulary files, of `usual_vocabulary` or `kerasft.text.train_bpe.write_byte_pairs`;
+            its size decides the size of the embeddings.
         folder: appears whole or not at all.
         seed: of the weights. The same seed gives the same weights, whatever was drawn before.
 

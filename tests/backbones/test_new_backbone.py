@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from kerasft.backbones import fetch as fetching
 from kerasft.backbones.load import load_backbone, load_text_functions
 from kerasft.backbones.locate import locate, resolve
-from kerasft.backbones.new import parse_new, write_new
+from kerasft.backbones.new import parse_new, usual_vocabulary, write_new
 from kerasft.errors import KerasftError
 from tests.toy_gpt2 import train, write_files
 
@@ -117,3 +118,20 @@ def test_nothing_is_written_over_and_nothing_is_left_half_done(folder, vocabular
     with pytest.raises(KerasftError, match="has no vocabulary"):
         write_new(parse_new(SMALL), tmp_path, tmp_path / "made", seed=3)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_vocabulary_of_its_own_it_has_the_familys(monkeypatch, tmp_path):
+    asked = []
+
+    def download(entry, folder, say):
+        asked.append(entry.name)
+        for file in entry.files:
+            with open(folder / file.name, "wb") as stream:
+                stream.truncate(file.size)  # only sizes are looked at when files lie in the cache
+        return "a test"
+
+    monkeypatch.setattr(fetching, "_download", download)
+    monkeypatch.setenv("KERASFT_CACHE", str(tmp_path))
+    new = parse_new("new:gpt2")
+    assert usual_vocabulary(new) == usual_vocabulary(new) == locate("gpt2-vocabulary") == tmp_path / "gpt2-vocabulary"
+    assert asked == ["gpt2-vocabulary"]
