@@ -34,7 +34,7 @@ def test_an_end_before_the_tests_is_no_pass(early):
 def test_a_program_that_does_not_end(program):
     start = time.perf_counter()
     assert run_program(program, "", seconds=1).verdict == "timed out"
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 30
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's memory")
@@ -54,7 +54,7 @@ def test_files_are_limited_and_do_not_stay():
 
 
 def test_much_output_does_not_fill_the_memory_or_hang():
-    assert run_program("import sys\nwhile True: sys.stdout.write('x' * 65536)", "", seconds=5).verdict != "passed"
+    assert run_program("while True: print('x' * 65536)", "", seconds=1).verdict == "timed out"
     assert run_program("print('x' * 100_000)", "").verdict == "passed"
 
 
@@ -67,7 +67,7 @@ if os.fork() == 0:
     time.sleep(2)
     open({str(mark)!r}, "w").close()
 """
-    found = run_program(program, "", seconds=5)
+    found = run_program(program, "")
     time.sleep(3)
     # Where the system gives no world of its own, a process that leaves its session is out of reach.
     if found.is_alone:
@@ -103,7 +103,7 @@ def test_odd_sources():
 
 def test_figures():
     programs = [ADD, ADD.replace("+", "-"), "while True: pass"]
-    found = pass_figures(programs, [TEST] * 3, seconds=1, workers=2)
+    found = pass_figures(programs, [TEST] * 3, seconds=3, workers=2)
     assert found["pass_at_1"] == pytest.approx(1 / 3)
     assert (found["failed"], found["timed_out"], found["rows"]) == (1, 1, 3)
     json.dumps(found)
