@@ -189,18 +189,22 @@ def measure(model: str, options: argparse.Namespace, scratch: Path) -> list[dict
                 for _ in range(options.rounds):
                     for name, worker in workers.items():
                         seconds[name].append(worker.seconds(**request))
-                for name, values in seconds.items():
-                    speed = rows * new / statistics.median(values)
-                    ratio = statistics.median(seconds["transformers"]) / statistics.median(values)
-                    print(
-                        f"{model}  {rows} x {new} tokens  {name:17s} {speed:8.1f} tokens/s  {ratio:5.2f} x", flush=True
-                    )
-                    found.append({"model": model, "side": name, **request, "tokens_per_second": round(speed, 1),
-                                  "ratio": round(ratio, 3), "seconds": [round(value, 4) for value in values]})  # fmt: skip
+                found += [line(model, name, request, values, seconds) for name, values in seconds.items()]
     finally:
         for worker in workers.values():
             worker.close()
     return found
+
+
+def line(model: str, name: str, request: dict, values: list[float], seconds: dict) -> dict:
+    """Prints what one side did and gives it for the file."""
+    median = statistics.median(values)
+    speed = request["rows"] * request["new"] / median
+    ratio = statistics.median(seconds["transformers"]) / median
+    what = f"{model}  {request['rows']} x {request['new']} tokens"
+    print(f"{what}  {name:17s} {speed:8.1f} tokens/s  {ratio:5.2f} x", flush=True)
+    figures = {"tokens_per_second": round(speed, 1), "ratio": round(ratio, 3)}
+    return {"model": model, "side": name, **request, **figures, "seconds": [round(value, 4) for value in values]}
 
 
 def main() -> None:
