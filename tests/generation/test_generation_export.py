@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasft.backbones.load import load_backbone, load_text_functions
 from kerasft.export.servable import inspect
 from kerasft.export.session import Session
-from kerasft.generation.generator import generate, score_texts, search
+from kerasft.generation.generator import generate, make_generator, score_texts, search
 from tests.random_gpt2 import log_softmax, plain_logits, random_arrays, random_prompts
 from tests.toy_generator import as_lists, ragged, toy_generator
+from tests.toy_gpt2 import write_backbone
 
 PROMPTS = random_prompts(5, 20, seed=4)
 KNOBS = {
@@ -119,3 +121,29 @@ def test_scores_of_given_answers(session):
         np.testing.assert_allclose(found["total"][row], likely.sum(), atol=1e-3)
         assert found["tokens"][row].tolist() == answer + [-1] * (found["tokens"].shape[1] - len(answer))
     assert found["truncated"].tolist() == [False] * 4 + [True]
+
+
+def test_text_in_and_text_out(tmp_path):
+    """A backbone folder with its vocabulary: strings at both ends of the served graph."""
+    backbone_folder = write_backbone(tmp_path / "gpt2")
+    text = load_text_functions(backbone_folder)
+    generator = make_generator(load_backbone(backbone_folder), text)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="prompt")])
+    def serve(prompt):
+        return generate(generator, text.tokenize(prompt).ids, max_new_tokens=12, temperature=1.0, seed=3)
+
+    module = tf.Module()
+    module.weights = list(generator.weights.values())
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_default": serve})
+    assert inspect(tmp_path / "1").problems == ()
+    prompts = ["the film's\n\ngood", "", "naïve 中文 \0", "<|endoftext|>", "a " * 200]
+    with Session(tmp_path / "1") as session:
+        served = session.run("serving_default", {"prompt": prompts})
+    expected = serve(tf.constant(prompts))
+    assert served["text"].tolist() == expected["text"].numpy().tolist()
+    assert served["truncated"].tolist() == [False] * 4 + [True]
+    for row, tokens in enumerate(as_lists(served)):
+        assert 0 < len(tokens) <= 12
+        joined = b"".join(text.spelling.pieces[token] for token in tokens)
+        assert served["text"][row].decode() == joined.decode(errors="replace")
