@@ -69,7 +69,8 @@ def ragged(rows: list[list[int]]):
     import tensorflow as tf
 
     return tf.RaggedTensor.from_row_lengths(
-        tf.constant([token for row in rows for token in row], tf.int32), [len(row) for row in rows]
+        tf.constant([token for row in rows for token in row], tf.int32),
+        tf.constant([len(row) for row in rows], tf.int64),
     )
 
 

@@ -181,7 +181,7 @@ def score_texts(generator: Generator, prompts: tf.RaggedTensor, answers: tf.Ragg
 def _stops(stop: Sequence[bytes], extra, rows: tf.Tensor) -> tf.Tensor:
     """string[B, S]."""
     every = tf.broadcast_to(tf.constant(list(stop), tf.string), [rows, len(stop)])
-    return every if extra is None else tf.concat([every, tf.convert_to_tensor(extra)[:, tf.newaxis]], axis=1)
+    return every if extra is None else tf.concat([every, tf.convert_to_tensor(extra, tf.string)[:, tf.newaxis]], axis=1)
 
 
 def _outputs(generator: Generator, answers: Answers) -> dict:

@@ -63,14 +63,14 @@ def test_some_answers_end_before_the_last_step():
     assert b"stop" in found["finish_reason"].numpy()
 
 
-def test_one_beam_is_greedy_and_more_are_not_worse():
+def test_one_beam_is_greedy_and_more_find_likelier_answers():
     greedy = generate(toy_generator(), ragged(PROMPTS), max_new_tokens=10)
     one = search(toy_generator(), ragged(PROMPTS), 1, max_new_tokens=10, length_penalty=0.0)
     assert as_lists(one) == as_lists(greedy)
     np.testing.assert_allclose(one["score"], greedy["logprob"].numpy().sum(axis=1), atol=1e-4)
     more = search(toy_generator(), ragged(PROMPTS), 6, max_new_tokens=10, length_penalty=0.0)
-    assert (more["score"].numpy() >= one["score"].numpy() - 1e-4).all()
-    assert (more["score"].numpy() > one["score"].numpy() + 1e-2).any()
+    # Not of every row: a beam search may drop the way that greedy decoding takes.
+    assert more["score"].numpy().mean() > one["score"].numpy().mean() + 1e-2
 
 
 def test_a_row_is_the_same_alone():

@@ -28,7 +28,7 @@ def ask():
             name: tf.convert_to_tensor(np.broadcast_to(value, rows), kinds.get(name, tf.float32))
             for name, value in given.items()
         }
-        stops = tf.constant(stop_string or [b""] * rows, shape=[rows])
+        stops = tf.constant(stop_string or [b""] * rows, tf.string, shape=[rows])
         return {name: value.numpy() for name, value in graph(ragged(prompts), stops, given).items()}
 
     return run
