@@ -1,7 +1,8 @@
 """GPT-2 for generation (Radford et al. 2019): its weights in the form that costs least a token, and what they compute.
 
 Queries, keys and values come from one kernel, scaled already: at a batch of one, a token costs reading each kernel
-once and little else, so the fewer products the better.
+once and little else, so the fewer products the better. Kernels are [outputs, inputs], like the token embeddings: on a
+CPU the product of a few rows with the transpose of such a kernel takes the least time.
 """
 
 from collections.abc import Mapping
@@ -67,9 +68,9 @@ def _block_weights(block, head_size: int) -> dict[str, np.ndarray]:
     kernels = [_array(layer.kernel).reshape(hidden_size, -1) for layer in dense]
     biases = [_array(layer.bias).reshape(-1) for layer in dense]
     found = {
-        "read/kernel": np.concatenate([k * scale for k, scale in zip(kernels, scales, strict=True)], axis=1),
+        "read/kernel": np.concatenate([k.T * scale for k, scale in zip(kernels, scales, strict=True)]),
         "read/bias": np.concatenate([b * scale for b, scale in zip(biases, scales, strict=True)]),
-        "write/kernel": _array(attention.output_dense.kernel).reshape(-1, hidden_size),
+        "write/kernel": _array(attention.output_dense.kernel).reshape(-1, hidden_size).T,
         "write/bias": _array(attention.output_dense.bias),
         **_norm_weights("read/norm", block._self_attention_layer_norm),
         **_norm_weights("wide/norm", block._feedforward_layer_norm),
@@ -78,7 +79,7 @@ def _block_weights(block, head_size: int) -> dict[str, np.ndarray]:
         ("wide", block._feedforward_intermediate_dense),
         ("narrow", block._feedforward_output_dense),
     ):
-        found |= {f"{name}/kernel": _array(layer.kernel), f"{name}/bias": _array(layer.bias)}
+        found |= {f"{name}/kernel": _array(layer.kernel).T, f"{name}/bias": _array(layer.bias)}
     return found
 
 
@@ -107,9 +108,7 @@ def _gelu(inputs: tf.Tensor) -> tf.Tensor:
 
 
 def _logits(epsilon: float, weights: Weights, hidden: tf.Tensor) -> tf.Tensor:
-    matrix = tf.convert_to_tensor(weights["tokens"])
-    hidden = tf.cast(_norm(epsilon, weights, "norm", hidden), matrix.dtype)
-    return tf.cast(tf.matmul(hidden, matrix, transpose_b=True), tf.float32)
+    return _product(_norm(epsilon, weights, "norm", hidden), weights["tokens"])
 
 
 def _norm(epsilon: float, weights: Weights, name: str, hidden: tf.Tensor) -> tf.Tensor:
@@ -119,6 +118,10 @@ def _norm(epsilon: float, weights: Weights, name: str, hidden: tf.Tensor) -> tf.
 
 
 def _dense(weights: Weights, name: str, inputs: tf.Tensor) -> tf.Tensor:
-    kernel = tf.convert_to_tensor(weights[f"{name}/kernel"])
-    product = tf.matmul(tf.cast(inputs, kernel.dtype), kernel)
-    return tf.nn.bias_add(tf.cast(product, tf.float32), weights[f"{name}/bias"])
+    return tf.nn.bias_add(_product(inputs, weights[f"{name}/kernel"]), weights[f"{name}/bias"])
+
+
+def _product(inputs: tf.Tensor, kernel: tf.Tensor | tf.Variable) -> tf.Tensor:
+    """float32[N, outputs]."""
+    kernel = tf.convert_to_tensor(kernel)
+    return tf.cast(tf.matmul(tf.cast(inputs, kernel.dtype), kernel, transpose_b=True), tf.float32)

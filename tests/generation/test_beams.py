@@ -74,7 +74,8 @@ def test_one_beam_is_greedy_and_more_find_likelier_answers():
 
 
 def test_a_row_is_the_same_alone():
-    graph = in_graph(lambda prompts, counts: search(toy_generator(), prompts, 3, max_new_tokens=counts))
+    generator = toy_generator()
+    graph = in_graph(lambda prompts, counts: search(generator, prompts, 3, max_new_tokens=counts))
     counts = np.array([9, 2, 0, 6], np.int32)
     together = graph(ragged(PROMPTS), counts)
     for row, prompt in enumerate(PROMPTS):

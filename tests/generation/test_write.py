@@ -17,7 +17,8 @@ PROMPTS = random_prompts(6, 20)
 @pytest.fixture(scope="module")
 def ask():
     """(prompts, **knobs) -> outputs as NumPy arrays; one graph for all."""
-    graph = in_graph(lambda prompts, stops, knobs: generate(toy_generator(), prompts, stop_string=stops, **knobs))
+    generator = toy_generator()
+    graph = in_graph(lambda prompts, stops, knobs: generate(generator, prompts, stop_string=stops, **knobs))
 
     def run(prompts, stop_string=None, **knobs):
         rows = len(prompts)
