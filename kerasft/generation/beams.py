@@ -80,10 +80,11 @@ def search(
     rows = tf.shape(prompts.tokens)[0]
     room = tf.where(has_error, 0, prompts.room)
     steps = tf.reduce_max(tf.concat([room, [0]], axis=0))
-    size = tf.reduce_max(tf.concat([prompts.lengths, prompts.lengths + prompts.room, [1]], axis=0))
-    cache, _ = read_tokens(decoder, weights, empty_cache(decoder, rows, size), prompts.tokens[:, :-1])
+    prompt = tf.shape(prompts.tokens)[1]
+    cache = empty_cache(decoder, rows, prompt + steps)
+    cache, _ = read_tokens(decoder, weights, cache, prompts.tokens[:, :-1], prompts.starts)
     each = tf.repeat(tf.range(rows), width)
-    first = tf.gather(prompts.tokens, prompts.lengths - 1, batch_dims=1)
+    starts = tf.gather(prompts.starts, each)
     nothing = _Found(
         scores=tf.fill([rows, width], _NONE),
         tokens=tf.zeros([rows, width, steps], tf.int32),
@@ -94,7 +95,7 @@ def search(
     scores = tf.broadcast_to(tf.constant([0.0] + [_NONE] * (width - 1)), [rows, width])
     start = _State(
         step=tf.constant(0),
-        read=tf.gather(first, each),
+        read=tf.gather(prompts.tokens[:, -1], each),
         beams=nothing._replace(scores=scores),
         answers=nothing,
         is_open=room > 0,
@@ -102,8 +103,8 @@ def search(
     )
 
     def step(state):
-        places = tf.minimum(tf.gather(prompts.lengths, each) - 1 + state.step, size - 1)
-        hidden, cache = extend(decoder, weights, state.cache, state.read[:, tf.newaxis], places[:, tf.newaxis])
+        column = prompt - 1 + state.step
+        hidden, cache = extend(decoder, weights, state.cache, state.read[:, tf.newaxis], column, starts)
         logits = decoder.logits(weights, hidden)
         return (_step(decoder, logits, cache, state, width, room, length_penalty, end),)
 

@@ -1,5 +1,7 @@
 """The next token of each row: the best one, or a draw by the row's own knobs."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from kerasft.generation.filters import Filters, are_off, keep
@@ -76,14 +78,13 @@ def _race(scores: tf.Tensor, tokens: tf.Tensor, count: tf.Tensor, seeds: tf.Tens
     return tf.gather(tokens, winner, batch_dims=1)
 
 
-def penalise(logits: tf.Tensor, sequence: tf.Tensor, places: tf.Tensor, penalty: tf.Tensor) -> tf.Tensor:
+def penalise(logits: tf.Tensor, tokens: Callable[[], tf.Tensor], penalty: tf.Tensor) -> tf.Tensor:
     """Makes the tokens that a row has already less probable (Keskar et al. 2019, section 4.1): a positive logit is
     divided by the penalty, a negative one multiplied, once however often the token is there.
 
     Args:
         logits: float32[B, V].
-        sequence: int32[B, S], each row's tokens from place 0 on, the prompt's too.
-        places: int32[B], the last place of each row that counts.
+        tokens: () -> int32[B, S], each row's tokens, the prompt's too; called where a penalty changes something.
         penalty: float32[B], above 0; 1 changes nothing.
 
     Returns:
@@ -91,14 +92,13 @@ def penalise(logits: tf.Tensor, sequence: tf.Tensor, places: tf.Tensor, penalty:
     """
 
     def changed():
-        is_there = tf.range(tf.shape(sequence)[1]) <= places[:, tf.newaxis]
-        # Twice the same number at one place is harmless, so the rest of a row repeats its first token.
-        held = tf.where(is_there, sequence, sequence[:, :1])
+        held = tokens()
         rows = tf.broadcast_to(tf.range(tf.shape(held)[0])[:, tf.newaxis], tf.shape(held))
         indices = tf.stack([rows, held], axis=2)
         found = tf.gather_nd(logits, indices)
         factor = penalty[:, tf.newaxis]
         lower = tf.where(found > 0.0, found / factor, found * factor)
+        # A token that is there twice gets the same number twice.
         return tf.tensor_scatter_nd_update(logits, indices, lower)
 
     return tf.cond(tf.reduce_any(tf.not_equal(penalty, 1.0)), changed, lambda: logits)

@@ -156,22 +156,14 @@ def score_texts(generator: Generator, prompts: tf.RaggedTensor, answers: tf.Ragg
     lengths = tf.cast(answers.row_lengths(), tf.int32)
     laid = place_prompts(prompts, lengths, generator.end, generator.decoder.context)
     count = tf.minimum(lengths, laid.room)
-    padded = answers.to_tensor()
-    size = tf.reduce_max(tf.concat([laid.lengths + count, [1]], axis=0))
-    # Each answer's tokens behind its prompt's: the place in the row says which of the two a token comes from.
-    places = tf.broadcast_to(tf.range(size), [tf.shape(lengths)[0], size])
-    behind = places - laid.lengths[:, tf.newaxis]
-    both = tf.concat([laid.tokens, tf.pad(padded, [[0, 0], [0, 1]])], axis=1)
-    width = tf.shape(laid.tokens)[1]
-    source = tf.where(behind < 0, places, width + tf.minimum(behind, tf.shape(padded)[1]))
-    found = score(generator.decoder, generator.weights, tf.gather(both, source, batch_dims=1))
-
     longest = tf.reduce_max(tf.concat([count, [0]], axis=0))
     is_token = tf.range(longest) < count[:, tf.newaxis]
-    at = tf.where(is_token, laid.lengths[:, tf.newaxis] + tf.range(longest), 0)
-    likely = tf.where(is_token, tf.gather(found, at, batch_dims=1), 0.0)
+    given = answers.to_tensor()[:, :longest]
+    tokens = tf.concat([laid.tokens, tf.where(is_token, given, 0)], axis=1)
+    found = score(generator.decoder, generator.weights, tokens, laid.starts)
+    likely = tf.where(is_token, found[:, tf.shape(laid.tokens)[1] :], 0.0)
     return {
-        "tokens": tf.where(is_token, padded[:, :longest], -1),
+        "tokens": tf.where(is_token, given, -1),
         "logprob": likely,
         "total": tf.reduce_sum(likely, axis=1),
         "truncated": laid.truncated | (count < lengths),

@@ -9,25 +9,25 @@ class Prompts(NamedTuple):
     """B prompts.
 
     Attributes:
-        tokens: int32[B, T], each from place 0 on, filled up with zeros.
-        lengths: int32[B], at least 1.
+        tokens: int32[B, T], each up to the last column; what is before is never seen.
+        starts: int32[B], the column of each prompt's first token; below T.
         room: int32[B], the tokens that may follow.
         truncated: bool[B], whether the first tokens of the prompt are not read.
     """
 
     tokens: tf.Tensor
-    lengths: tf.Tensor
+    starts: tf.Tensor
     room: tf.Tensor
     truncated: tf.Tensor
 
 
 def place_prompts(prompts: tf.RaggedTensor, wanted: tf.Tensor, end: int, context: int) -> Prompts:
-    """Lays prompts out beside each other.
+    """Lays prompts out beside each other, their right ends in one column.
 
     Args:
         prompts: int32[B, (T)], token ids. The end-of-text token stands for an empty one, as before every text that the
             model has seen.
-        wanted: int32[B], how many tokens shall follow.
+        wanted: int32[B], how many tokens shall follow, from 0 on.
         end: id of the end-of-text token.
         context: the places that the model has.
 
@@ -36,14 +36,12 @@ def place_prompts(prompts: tf.RaggedTensor, wanted: tf.Tensor, end: int, context
         of the context at least. Where fewer than wanted fit, `room` says how many.
     """
     lengths = tf.cast(prompts.row_lengths(), tf.int32)
-    is_empty = tf.equal(lengths, 0)
-    kept = tf.minimum(lengths, tf.maximum(context - tf.clip_by_value(wanted, 0, context), max(context // 2, 1)))
-    padded = tf.cast(prompts.to_tensor(), tf.int32)
-    width = tf.reduce_max(tf.concat([kept, [1]], axis=0))
-    places = lengths[:, tf.newaxis] - kept[:, tf.newaxis] + tf.range(width)
-    is_token = tf.range(width) < kept[:, tf.newaxis]
-    # One column more, so that there is a place 0 when all prompts are empty.
-    tokens = tf.gather(tf.pad(padded, [[0, 0], [0, 1]]), tf.where(is_token, places, 0), batch_dims=1)
-    tokens = tf.where(is_empty[:, tf.newaxis], end, tf.where(is_token, tokens, 0))
+    kept = tf.minimum(lengths, tf.maximum(context - tf.minimum(wanted, context), max(context // 2, 1)))
     used = tf.maximum(kept, 1)
-    return Prompts(tokens, used, tf.minimum(wanted, context - used), kept < lengths)
+    width = tf.reduce_max(tf.concat([used, [1]], axis=0))
+    places = lengths[:, tf.newaxis] - width + tf.range(width)
+    # One column more, so that there is a place 0 when all prompts are empty.
+    padded = tf.pad(tf.cast(prompts.to_tensor(), tf.int32), [[0, 0], [0, 1]])
+    tokens = tf.gather(padded, tf.maximum(places, 0), batch_dims=1)
+    tokens = tf.where(tf.equal(lengths, 0)[:, tf.newaxis], end, tokens)
+    return Prompts(tokens, width - used, tf.minimum(wanted, context - used), kept < lengths)

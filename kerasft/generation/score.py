@@ -9,17 +9,18 @@ from kerasft.generation.forward import empty_cache, read_tokens
 _CHUNK = 16  # tokens of a row at a time: each has V logits
 
 
-def score(decoder: Decoder, weights, tokens: tf.Tensor) -> tf.Tensor:
+def score(decoder: Decoder, weights, tokens: tf.Tensor, starts: tf.Tensor) -> tf.Tensor:
     """The log-probability of each token given those before it.
 
     Args:
         decoder: the model.
         weights: its weights.
-        tokens: int32[B, T], from place 0 on; T at most the model's context.
+        tokens: int32[B, T].
+        starts: int32[B], the column of each row's first token.
 
     Returns:
-        float32[B, T], natural logarithms; 0 at place 0, of which the model says nothing. Whatever fills a row up
-        changes nothing before it, and has numbers too.
+        float32[B, T], natural logarithms. Those up to a row's first token, of which the model says nothing, and those
+        of what fills a row up behind, mean nothing; they change none of the others.
     """
     rows, width = tf.shape(tokens)[0], tf.shape(tokens)[1]
     following = tf.pad(tokens, [[0, 0], [0, 1]])
@@ -28,11 +29,11 @@ def score(decoder: Decoder, weights, tokens: tf.Tensor) -> tf.Tensor:
         count = tf.shape(hidden)[0] // tf.maximum(rows, 1)
         wanted = tf.reshape(following[:, first + 1 : first + 1 + count], [-1])
         likely = tf.reshape(log_probability(decoder.logits(weights, hidden), wanted), [rows, count])
-        places = first + 1 + tf.range(count)
-        return tf.tensor_scatter_nd_update(found, places[:, tf.newaxis], tf.transpose(likely))
+        columns = first + 1 + tf.range(count)
+        return tf.tensor_scatter_nd_update(found, columns[:, tf.newaxis], tf.transpose(likely))
 
     cache = empty_cache(decoder, rows, tf.maximum(width, 1))
     # The last token says nothing of any other, but a place for what it says keeps all tokens alike.
     found = tf.zeros([width + 1, rows])
-    _, found = read_tokens(decoder, weights, cache, tokens, visit, found, chunk=_CHUNK)
+    _, found = read_tokens(decoder, weights, cache, tokens, starts, visit, found, chunk=_CHUNK)
     return tf.transpose(found)[:, :width]

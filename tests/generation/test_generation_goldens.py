@@ -23,8 +23,8 @@ def test_logits():
     for prompt, expected in zip(PROMPTS[:2], GOLDENS["logits"], strict=True):
         tokens = tf.constant([prompt])
         cache = empty_cache(generator.decoder, 1, len(prompt))
-        places = tf.range(len(prompt))[tf.newaxis]
-        hidden, _ = extend(generator.decoder, generator.weights, cache, tokens, places)
+        start = tf.constant([0])
+        hidden, _ = extend(generator.decoder, generator.weights, cache, tokens, tf.constant(0), start)
         found = generator.decoder.logits(generator.weights, hidden)[-1]
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
