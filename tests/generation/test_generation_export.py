@@ -96,10 +96,10 @@ def test_every_row_alone_and_none_at_all(session):
             assert value.shape[0] == 0
 
 
-def test_a_hundred_requests_leave_every_answer_as_it_was(session):
+def test_requests_leave_every_answer_as_it_was(session):
     """A cache that one request left to the next would show."""
     first = session.run("generate", {"tokens": padded(PROMPTS), **KNOBS})
-    for seed in range(100):
+    for seed in range(25):
         some = random_prompts(3, 25, seed=seed)
         session.run("generate", {"tokens": padded(some), **{name: value[:3] for name, value in KNOBS.items()}})
     again = session.run("generate", {"tokens": padded(PROMPTS), **KNOBS})
