@@ -5,7 +5,7 @@ All rows write the same columns at a time, and a row begins at a column of its o
 side at their right ends, go on together. A token sees the columns from its row's first one to its own.
 
 Columns are written by `TensorStridedSliceUpdate`, the one core op that does it in place, whatever S is (0.05 ms; with
-20 MB, `TensorScatterUpdate` takes 9 ms, for it copies all, and Keras' `slice_update` needs XLA).
+20 MB, `TensorScatterUpdate` takes 9 ms on the same busy machine, for it copies all; Keras' `slice_update` needs XLA).
 """
 
 import tensorflow as tf
