@@ -4,7 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from kerasft.backbones.view import Backbone, Mark, TextFunctions
+from kerasft.backbones.view import Backbone, Mark, Spelling, TextFunctions
 from kerasft.errors import KerasftError
 
 _PAD = 0  # GPT-2 has no padding token; the mask keeps this one out
@@ -25,7 +25,14 @@ def view(model) -> Backbone:
         finish=model.layer_norm,
         token_embedding=model.token_embedding,
         model=model,
+        decoder=partial(_decoder, model),
     )
+
+
+def _decoder(model):
+    from kerasft.backbones.gpt2_decoder import decoder
+
+    return decoder(model)
 
 
 def _inputs():
@@ -69,6 +76,7 @@ def text_functions(folder: Path) -> TextFunctions:
         mark=lambda ids, behind: Mark(front=[tokens_up_to(ids, behind, _IN_FRONT)]),
         # GPT-2 has no token of its own for a hidden one.
         filling=partial(byte_pair_filling, vocabulary.merges.tokens, vocabulary.end_of_text),
+        spelling=Spelling(tuple(token or b"" for token in vocabulary.merges.tokens), vocabulary.end_of_text),
     )
 
 

@@ -25,6 +25,7 @@ class Backbone:
         finish: (hidden) -> hidden, through `top`.
         token_embedding: of the layers in `bottom`, the one whose matrix [V, H] has a row for each piece.
         model: the keras-nlp model whose layers these are.
+        decoder: () -> a copy of the weights for generation; None where tokens read those behind them too.
     """
 
     family: str
@@ -38,6 +39,53 @@ class Backbone:
     finish: Callable[[Any], Any]
     token_embedding: Any
     model: Any
+    decoder: Callable[[], "Decoder"] | None = None
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A causal model as functions of tensors: all that is computed for each token alone.
+
+    What a token takes from those before it, attention and its cache, is generation's. The N tokens of a call may come
+    from any rows and places. Each function takes the weights first, as tensors or variables in the arrays' place.
+
+    Attributes:
+        weights: name -> float32 array.
+        blocks: how many.
+        heads: of the attention in each block.
+        head_size: d, the numbers of a query, of a key and of a value.
+        context: the most places.
+        vocabulary: V.
+        embed: (weights, tokens int32[N], places int32[N]) -> hidden float32[N, H].
+        project: (weights, block, hidden) -> queries, keys and values, float32[N, heads * d] each; the product of query
+            and key is what the softmax takes, scaled already.
+        finish_block: (weights, block, hidden, attended values float32[N, heads * d]) -> hidden.
+        logits: (weights, hidden) -> float32[N, V].
+    """
+
+    weights: Mapping[str, np.ndarray]
+    blocks: int
+    heads: int
+    head_size: int
+    context: int
+    vocabulary: int
+    embed: Callable[..., Any]
+    project: Callable[..., Any]
+    finish_block: Callable[..., Any]
+    logits: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """What the tokens that a model writes stand for.
+
+    Attributes:
+        pieces: the bytes of each token, by id; none for a token that is in no text.
+        end: id of the token behind every text; it stands before a text too.
+    """
+
+    pieces: Sequence[bytes]
+    end: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +139,7 @@ class TextFunctions:
         mark: (the tokens of a text, ragged int32[B, (T)]; the token behind the marked word, int32[B], 0 where none is
             marked) -> `Mark`.
         filling: () -> what the pieces are as fillings of a gap in a text.
+        spelling: None where the family writes no text.
     """
 
     family: str
@@ -103,3 +152,4 @@ class TextFunctions:
     pooling: str
     mark: Callable[[Any, Any], Mark]
     filling: Callable[[], Filling]
+    spelling: Spelling | None = None

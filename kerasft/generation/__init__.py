@@ -1,0 +1,1 @@
+"""Text generation as graph functions: a causal model's weights, prompts and knobs in, text out."""
