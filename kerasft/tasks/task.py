@@ -77,18 +77,55 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Draws:
-    """How a task without labels makes inputs and targets of its own out of the rows.
+    """How a task makes inputs and targets of its own out of the rows.
 
     Attributes:
-        draw: (`kerasft.data.pipeline.Encoded`, `kerasft.backbones.view.TextFunctions`, seed; None for rows that are
-            only measured: then always the same) -> a function from the epoch to the `Encoded` with the inputs of that
-            epoch, and their targets. Pure: a run that goes on, and every replica, draw the same. No prefix cache then.
+        draw: (rows, `kerasft.backbones.view.TextFunctions`, scheme, `Drawing`) -> a function from the epoch to the
+            `kerasft.data.pipeline.Encoded` with the inputs of that epoch, and their targets. Pure: a run that goes on,
+            and every replica, draw the same. No prefix cache then.
         judge: (targets, logits) -> float32[B, K]: each row's loss, and what else `measure` needs; graph ops only.
-            `measure` is given it as `judged`, in the place of answers.
+            `measure` is given it as `judged`.
     """
 
     draw: Callable[..., Callable[[int], tuple[Any, Any]]]
     judge: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a task draws with.
+
+    Attributes:
+        max_length: tokens of a row, window or block.
+        seed: of the run; None for rows that are only measured, which are drawn the same in every run.
+        folder: where tokens may lie in files; None: they stay in memory.
+    """
+
+    max_length: int
+    seed: int | None = None
+    folder: Any | None = None
+
+
+@dataclass(frozen=True)
+class Writes:
+    """How a task writes: a causal backbone reads a prompt, token by token, and goes on with the answer.
+
+    Its scheme's `numbers` are the recipe's `Writing`, with the `template` filled in. What is served is made of the
+    backbone alone (`kerasft.generation`): its `respond` is not used.
+
+    Attributes:
+        prompts: (`kerasft.backbones.view.TextFunctions`, scheme, text column -> string[B]) -> ragged int32[B, (T)],
+            token ids as they were learnt, and string[B], what is wrong with a row's input or ""; graph ops only.
+        answers: (`TextFunctions`, scheme, string[B]) -> ragged int32[B, (T)], the ids of given answers as they were
+            learnt, with the token that ends them; graph ops only.
+        spoken: (scheme, string[B], what was generated) -> string[B], the answer itself; graph ops only.
+        template: the default of the recipe's `template`; None for a task without.
+    """
+
+    prompts: Callable[..., tuple[Any, Any]]
+    answers: Callable[..., Any]
+    spoken: Callable[..., Any]
+    template: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +168,8 @@ class Task:
             different numbers of things, short ones are filled up to the longest with "", 0.0, or -1 for whole numbers.
         measure: (rows, `respond`'s outputs as arrays, scheme) -> figures, JSON-able. It takes what is served, so that
             a run and its export are measured alike.
-        headline: the key in `measure`'s answer that early stopping watches, larger is better.
+        headline: the key in `measure`'s answer that early stopping watches.
+        falls: whether a smaller headline is the better one.
         describe: (rows) -> what is in them, a few words.
         example: one row.
         answer: what could be served for it.
@@ -151,7 +189,9 @@ class Task:
         defaults: recipe keys that the task sets otherwise than a recipe does, where the user says nothing.
         starter: the file in `kerasft/starter/` that `fit` takes without `--data`.
         number_columns: columns of whole numbers, which the data must have; served inputs too, int32.
-        draws: for a task without labels: inputs and targets of its own. Its long texts are laid out in `windows`.
+        draws: for a task that makes inputs and targets of its own. Its long texts are laid out in `windows`.
+        writes: for a task that answers with a text of its own making.
+        packs: its sequences hold several texts, which do not see each other: the padding mask numbers them from 1 on.
         asks: for a task whose requests are read in a way of their own.
         fits: (`kerasft.backbones.view.TextFunctions`) -> None: raises `KerasftError` for a backbone whose vocabulary
             the task cannot use.
@@ -190,6 +230,9 @@ class Task:
     starter: str | None = None
     number_columns: tuple[str, ...] = ()
     draws: Draws | None = None
+    writes: Writes | None = None
+    packs: bool = False
+    falls: bool = False
     asks: Asks | None = None
     fits: Callable[[Any], None] | None = None
     tied: bool = False

@@ -101,7 +101,42 @@ class Machine(pydantic.BaseModel):
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
-_GROUPS: dict[str, type[pydantic.BaseModel]] = {"learning": Learning, "machine": Machine}
+class Writing(pydantic.BaseModel):
+    """How a task that writes is asked, and how what is served writes where a request does not say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    template: str | None = None
+    """How a row's fields become a prompt and its answer, such as `"{source}\n=> {target}"`; the task's when absent."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    """Tokens of an answer at most."""
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer, and are no part of it."""
+    beams: Annotated[int, Field(ge=1)] = 1
+    """Of beam search; 1 for the knobs below."""
+    length_penalty: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    """Of beam search: the score is the log-probability by the length to this power."""
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """0: the best token each time."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    repetition_penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    export_weights: Literal["float32", "bf16"] = "float32"
+    """Of the matrices of an export."""
+    eval_texts: Annotated[int, Field(ge=0)] = 200
+    """Held-out rows that are answered once training is done, for the figures of the texts; 0 for none."""
+
+    @pydantic.field_validator("stop", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        value = (value,) if isinstance(value, str) else value
+        if isinstance(value, (list, tuple)) and not all(value):
+            raise ValueError("texts of one character or more")
+        return value
+
+
+_GROUPS: dict[str, type[pydantic.BaseModel]] = {"learning": Learning, "machine": Machine, "writing": Writing}
 
 
 class Recipe(pydantic.BaseModel):
@@ -130,8 +165,12 @@ class Recipe(pydantic.BaseModel):
     eval_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the rows held out when no eval data is given."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    vocabulary: Annotated[int, Field(ge=1)] | None = None
+    """Pieces of a vocabulary that is learnt from the training texts, for a backbone from scratch; its family's own when
+    absent."""
     learning: Learning = Learning()
     machine: Machine = Machine()
+    writing: Writing = Writing()
 
     @pydantic.model_validator(mode="before")
     @classmethod
