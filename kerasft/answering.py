@@ -162,22 +162,37 @@ def evaluate(target: Run | str | Path, data: Any, columns: Mapping[str, str] | N
     check = task.windows.check if task.windows else task.targets
     if check:
         check(rows, answerer.scheme)
-    answers = _judged(answerer, rows) if task.draws else _answers_of_rows(answerer, rows)
-    return {"task": task.name, "metrics": task.measure(rows, answers, answerer.scheme)}
+    return {"task": task.name, "metrics": task.measure(rows, _answers(answerer, rows), answerer.scheme)}
+
+
+def _answers(answerer: Answerer, rows: Rows) -> Mapping[str, np.ndarray]:
+    """What `Task.measure` takes."""
+    task = answerer.task
+    if task.draws is None:
+        return _answers_of_rows(answerer, rows)
+    if task.writes is None or not answerer.scheme.numbers["eval_texts"]:
+        return _judged(answerer, rows)
+    written = answer_all(answerer, task.writes.requests(rows))
+    return {**written, **(_judged(answerer, rows) if answerer.run else {})}
+
+
+def answer_requests(run: Run, rows: Rows) -> dict[str, np.ndarray]:
+    """What the run of a task that writes answers to rows whose answers are known."""
+    return answer_all(_run_answerer(run), run.task.writes.requests(rows))
 
 
 def _judged(answerer: Answerer, rows: Rows) -> Mapping[str, np.ndarray]:
-    """What a task is measured by whose rows ask for no answers."""
+    """What a task is measured by that foretells tokens."""
     from kerasft.network import full_model
-    from kerasft.training.answers import answers_of
+    from kerasft.training.answers import judged_rows
 
     run = answerer.run
     if run is None:
         raise KerasftError(
-            f"Task '{answerer.task.name}' is measured on tokens that it hides itself, which an export cannot do: "
-            "evaluate the run that it came from."
+            f"Task '{answerer.task.name}' is measured by how its network foretells tokens, which an export does not "
+            "tell: evaluate the run that it came from."
         )
-    return answers_of(run, full_model(run.network), rows)(answerer.scheme)
+    return judged_rows(run, full_model(run.network), rows)
 
 
 def _answers_of_rows(answerer: Answerer, rows: Rows) -> dict[str, np.ndarray]:

@@ -100,18 +100,76 @@ def vocabulary_head(hidden_size: int, outputs: int, pooling: str = "mean", dropo
         logits float32[B, P, V].
     """
     import keras
-    import tensorflow as tf
     from keras import ops
 
-    pieces = embedding.input_dim
+    hidden, mask, chosen = _entries(hidden_size)
+    states = _at_places(hidden, chosen)
+    states = keras.layers.Dense(
+        hidden_size, kernel_initializer=keras.initializers.Identity(), dtype="float32", name="transform"
+    )(ops.cast(states, "float32"))
+    states = keras.layers.LayerNormalization(epsilon=1e-12, dtype="float32", name="transform_norm")(
+        ops.gelu(states, approximate=True)
+    )
+    logits = _tied(states, embedding, bias=True)
+    return keras.Model({"hidden": hidden, "padding_mask": mask, "chosen": chosen}, logits, name="head")
+
+
+def language_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: float = 0.1, *, embedding):
+    """At some places of a text, a logit for each piece of the vocabulary to come next: GPT-2's own head.
+
+    The product with each row of the token embeddings (Radford et al. 2019; Press and Wolf 2017), and no weight of its
+    own. At the places alone: a prompt is read, and only the answer behind it is learnt.
+
+    Args:
+        hidden_size: H of the backbone.
+        outputs: not used: there are V logits.
+        pooling: not used; heads take the same arguments.
+        dropout: not used: the backbone's blocks have their own.
+        embedding: as for `vocabulary_head`.
+
+    Returns:
+        A `keras.Model` from hidden float[B, T, H], padding mask int32[B, T] and `chosen` int32[B, P], the places, to
+        logits float32[B, P, V].
+    """
+    import keras
+    from keras import ops
+
+    hidden, mask, chosen = _entries(hidden_size)
+    logits = _tied(ops.cast(_at_places(hidden, chosen), "float32"), embedding, bias=False)
+    return keras.Model({"hidden": hidden, "padding_mask": mask, "chosen": chosen}, logits, name="head")
+
+
+def _entries(hidden_size: int):
+    """Inputs of a head that answers at some places: hidden, padding mask and places."""
+    import keras
+
+    hidden = keras.Input((None, hidden_size), name="hidden")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    return hidden, mask, keras.Input((None,), dtype="int32", name="chosen")
+
+
+def _at_places(hidden, chosen):
+    """float[B, P, H]: the hidden states at places int32[B, P]."""
+    import keras
+    import tensorflow as tf
 
     class AtPlaces(keras.layers.Layer):
         def call(self, hidden, chosen):
             return tf.gather(hidden, chosen, batch_dims=1)
 
+    return AtPlaces(name="at_places")(hidden, chosen)
+
+
+def _tied(states, embedding, bias: bool):
+    """float32[B, P, V]: the product of states float32[B, P, H] with each row of the token embeddings."""
+    import keras
+    import tensorflow as tf
+
+    pieces, hidden_size = embedding.input_dim, embedding.output_dim
+
     class Tied(keras.layers.Layer):
         def build(self, input_shape):
-            self.bias = self.add_weight(name="bias", shape=(pieces,), initializer="zeros")
+            self.bias = self.add_weight(name="bias", shape=(pieces,), initializer="zeros") if bias else 0.0
 
         def call(self, states):
             # Not an attribute, which would make the matrix a weight of the head too.
@@ -119,18 +177,7 @@ def vocabulary_head(hidden_size: int, outputs: int, pooling: str = "mean", dropo
             logits = tf.matmul(tf.reshape(states, [-1, hidden_size]), matrix, transpose_b=True) + self.bias
             return tf.reshape(logits, [tf.shape(states)[0], tf.shape(states)[1], pieces])
 
-    hidden = keras.Input((None, hidden_size), name="hidden")
-    mask = keras.Input((None,), dtype="int32", name="padding_mask")
-    chosen = keras.Input((None,), dtype="int32", name="chosen")
-    states = AtPlaces(name="at_places")(hidden, chosen)
-    states = keras.layers.Dense(
-        hidden_size, kernel_initializer=keras.initializers.Identity(), dtype="float32", name="transform"
-    )(ops.cast(states, "float32"))
-    states = keras.layers.LayerNormalization(epsilon=1e-12, dtype="float32", name="transform_norm")(
-        ops.gelu(states, approximate=True)
-    )
-    logits = Tied(dtype="float32", name="logits")(states)
-    return keras.Model({"hidden": hidden, "padding_mask": mask, "chosen": chosen}, logits, name="head")
+    return Tied(dtype="float32", name="logits")(states)
 
 
 def vector_head(hidden_size: int, outputs: int, pooling: str = "mean", dropout: float = 0.1):

@@ -55,12 +55,16 @@ class Cell:
     Attributes:
         blank: an empty value is an answer too.
         lists: a list (of a JSON or Parquet file) is an answer; it is handed on as JSON text.
+        verbatim: white space around a value is a part of it; of a text it always is.
+        becomes: (a value without fault) -> what the rows have in its place.
         fault: (the value, without white space around it; the row's texts, by column) -> what is wrong with it, or None.
         mend: what the user does about that, one sentence.
     """
 
     blank: bool = False
     lists: bool = False
+    verbatim: bool = False
+    becomes: Callable[[str], str] | None = None
     fault: Callable[[str, Mapping[str, str]], str | None] | None = None
     mend: str = ""
 

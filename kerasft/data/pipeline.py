@@ -82,6 +82,7 @@ class Encoded:
         places: of the windows; None where a row is one sequence.
         group: how many sequences, one after the other, go into a batch together: the texts of a row that are read each
             by itself.
+        notes: what is to be said of how the rows were laid out.
     """
 
     inputs: Mapping[str, np.ndarray | RowFile]
@@ -90,6 +91,7 @@ class Encoded:
     padding: Mapping[str, int]
     places: Places | None = None
     group: int = 1
+    notes: tuple[str, ...] = ()
 
     @property
     def lengths(self) -> np.ndarray:

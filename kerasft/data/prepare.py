@@ -9,7 +9,7 @@ from kerasft.data.read import Read, Skipped, read_rows
 from kerasft.data.rows import Rows
 from kerasft.data.split import split_rows
 from kerasft.tasks.task import Scheme, Task, refuse_settings
-from kerasft.training.recipe import Recipe
+from kerasft.training.recipe import Recipe, Writing
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ def prepare_sets(task: Task, recipe: Recipe, data: Any, eval_data: Any, test_dat
     checks = {"train": train, "eval": held_out, **({"test": test} if test is not None else {})}
     if task.balance is None:
         refuse_settings(recipe, task, ("class_weights",))
+    if task.writes is None:
+        refuse_settings(recipe, task, tuple(Writing.model_fields))
     scheme, warnings = task.learn(checks, recipe, task)
     return Sets(
         train=train,

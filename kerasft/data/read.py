@@ -141,7 +141,7 @@ def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) 
     # In the task's order: what is wrong with a text is told first.
     columns = {column: parsed.columns[column] for column in wanted.columns() if column in parsed.columns}
     for column in columns:
-        if column not in wanted.text_columns:
+        if column not in wanted.text_columns and not wanted.cell(column).verbatim:
             columns[column] = pc.utf8_trim_whitespace(columns[column])
     faults = list(parsed.faults)
     good = np.ones(len(parsed.number), dtype=bool)
@@ -162,6 +162,10 @@ def _checked_rows(opened: Opened, positions: Mapping[str, int], wanted: Wanted) 
         good &= ~blank
     if not good.all():
         columns = {column: values.filter(pa.array(good)) for column, values in columns.items()}
+    for column, values in columns.items():
+        becomes = wanted.cell(column).becomes
+        if becomes:
+            columns[column] = pa.chunked_array([pa.array(map(becomes, values.to_pylist()), pa.large_string())])
     number = parsed.number[good]
     rows = Rows(pa.table(columns), (opened.origin,), np.zeros(len(number), dtype=np.int32), number)
     return rows, sorted(faults, key=lambda fault: fault.number)

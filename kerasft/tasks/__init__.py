@@ -5,6 +5,9 @@ import sys
 
 from kerasft.errors import KerasftError, did_you_mean
 from kerasft.tasks import (
+    causal_lm,
+    code_generation,
+    dialogue,
     embedding,
     masked_lm,
     multi_label,
@@ -14,10 +17,13 @@ from kerasft.tasks import (
     semantic_role_labeling,
     sentiment,
     spam,
+    summarization,
     text_classification,
+    text_generation,
     text_pair,
     token_classification,
     topic,
+    translation,
 )
 from kerasft.tasks.task import Task
 
@@ -37,6 +43,12 @@ TASKS: dict[str, Task] = {
         ranking.TASK,
         embedding.TASK,
         masked_lm.TASK,
+        causal_lm.TASK,
+        text_generation.TASK,
+        summarization.TASK,
+        translation.TASK,
+        dialogue.TASK,
+        code_generation.TASK,
     )
 }
 

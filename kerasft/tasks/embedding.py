@@ -283,5 +283,6 @@ TASK = Task(
     optional_columns=("text_pair", "negative", "score"),
     count=count,
     starter="embedding.csv",
-    contrast=Contrast(views, beside=("text_pair", "negative"), linked=("text", "text_pair")),
+    contrast=Contrast(views, linked=("text", "text_pair")),
+    beside=("text_pair", "negative"),
 )

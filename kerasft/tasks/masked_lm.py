@@ -12,13 +12,15 @@ from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.evaluation.masked import masked_figures
 from kerasft.heads import vocabulary_head
-from kerasft.tasks.task import Asks, Draws, Scheme, Task, Windowing, refuse_settings
+from kerasft.tasks.foretelling import count, judge, loss
+from kerasft.tasks.task import Asks, Drawing, Draws, Scheme, Task, Windowing, refuse_settings
 
 MASK = "[MASK]"
 WORDS = 5
 """Answers for each gap."""
 # No recipe has this seed: held-out rows are measured on the same tokens in every run.
 _MEASURING = 2**32
+_OVERLAP = 0
 
 
 def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[str]]:
@@ -43,53 +45,15 @@ def fits(text) -> None:
         )
 
 
-def draw(encoded: Encoded, text, seed: int | None) -> Callable[[int], tuple[Encoded, Targets]]:
+def draw(rows: Rows, text, scheme: Scheme, drawing: Drawing) -> Callable[[int], tuple[Encoded, Targets]]:
     """See `kerasft.data.masking.hide`."""
-    return hide(encoded, text.filling(), len(text.vocabulary), _MEASURING if seed is None else seed)
+    # That module knows what a task is, and so imports this one.
+    from kerasft.data.encode import encode
 
-
-def count(targets: Targets) -> np.ndarray:
-    """float32[N], the hidden tokens of each row or window: the loss is the mean over all of a batch."""
-    return targets.counts.astype(np.float32)
-
-
-def loss(label_smoothing: float):
-    """Cross-entropy of targets int32[B, T] (1 + a hidden token, 0 for none, from the left) and logits float[B, P, V],
-    the mean over each row's hidden tokens."""
-    del label_smoothing  # means nothing here: `learn` has refused it
-
-    def mean_cross_entropy(targets, logits):
-        losses, _, hidden = _by_token(targets, logits)
-        return _mean(losses, hidden)
-
-    return mean_cross_entropy
-
-
-def judge(targets, logits):
-    """float32[B, 3]: each row's loss, how many of its hidden tokens have the highest logit, and how many there are."""
-    from keras import ops
-
-    losses, right, hidden = _by_token(targets, logits)
-    return ops.stack([_mean(losses, hidden), ops.sum(right, axis=-1), ops.sum(hidden, axis=-1)], axis=-1)
-
-
-def _by_token(targets, logits):
-    """float32[B, P] each: loss, whether it is found, and whether there is a hidden token at all."""
-    import keras
-    from keras import ops
-
-    targets = targets[:, : ops.shape(logits)[1]]
-    hidden = ops.cast(targets > 0, "float32")
-    wanted = ops.maximum(targets - 1, 0)
-    losses = keras.losses.sparse_categorical_crossentropy(wanted, logits, from_logits=True)
-    found = ops.cast(ops.argmax(logits, axis=-1), "int32")
-    return losses, ops.cast(ops.equal(found, wanted), "float32") * hidden, hidden
-
-
-def _mean(values, weights):
-    from keras import ops
-
-    return ops.sum(values * weights, axis=-1) / ops.maximum(ops.sum(weights, axis=-1), 1.0)
+    texts = [rows.table.column("text")]
+    encoded = encode(text, texts, drawing.max_length, drawing.folder, overlap=_OVERLAP)
+    seed = _MEASURING if drawing.seed is None else drawing.seed
+    return hide(encoded, text.filling(), len(text.vocabulary), seed)
 
 
 def read(text, texts, max_length: int):
@@ -174,7 +138,7 @@ TASK = Task(
     },
     native=NATIVE,
     # Windows side by side: a long line is read to its end, and no token twice.
-    windows=Windowing(overlap=0),
+    windows=Windowing(overlap=_OVERLAP),
     count=count,
     defaults={"plan": "adapt"},
     starter="masked-lm.txt",

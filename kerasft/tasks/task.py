@@ -65,13 +65,11 @@ class Contrast:
 
     Attributes:
         views: (rows, whether they are to learn from) -> g columns of N texts, g at least 2.
-        beside: columns with more texts, which are read where the data has them and are no inputs of what is served.
         linked: rows that have a text in common, in any of these columns, are never parted by the split; columns that
             the data lacks do not count.
     """
 
     views: Callable[[Rows, bool], Sequence[Sequence[str]]]
-    beside: tuple[str, ...] = ()
     linked: tuple[str, ...] = ()
 
 
@@ -119,12 +117,14 @@ class Writes:
         answers: (`TextFunctions`, scheme, string[B]) -> ragged int32[B, (T)], the ids of given answers as they were
             learnt, with the token that ends them; graph ops only.
         spoken: (scheme, string[B], what was generated) -> string[B], the answer itself; graph ops only.
+        requests: (rows) -> text column -> N texts: what is asked of rows whose answers are known.
         template: the default of the recipe's `template`; None for a task without.
     """
 
     prompts: Callable[..., tuple[Any, Any]]
     answers: Callable[..., Any]
     spoken: Callable[..., Any]
+    requests: Callable[[Rows], Mapping[str, Sequence[str]]]
     template: str | None = None
 
 
@@ -166,6 +166,7 @@ class Task:
         loss: (label smoothing) -> (targets, logits) -> float32[B].
         respond: (logits, scheme) -> the named outputs of `serving_default`, [B, …]; graph ops only. Where rows have
             different numbers of things, short ones are filled up to the longest with "", 0.0, or -1 for whole numbers.
+            None for a task that writes.
         measure: (rows, `respond`'s outputs as arrays, scheme) -> figures, JSON-able. It takes what is served, so that
             a run and its export are measured alike.
         headline: the key in `measure`'s answer that early stopping watches.
@@ -199,6 +200,7 @@ class Task:
             `embedding`, and the number of logits is its own.
         adapts: what the user wants is the backbone itself: a run leaves it as a folder that `--backbone` takes.
         contrast: for a task that tells texts from each other.
+        beside: columns with more texts, which are read where the data has them and are no inputs of what is served.
     """
 
     name: str
@@ -210,7 +212,7 @@ class Task:
     outputs: Callable[[Scheme], int]
     head: Callable[..., Any]
     loss: Callable[[float], Any]
-    respond: Callable[..., Mapping[str, Any]]
+    respond: Callable[..., Mapping[str, Any]] | None
     measure: Callable[..., dict]
     headline: str
     describe: Callable[[Rows], str]
@@ -238,16 +240,12 @@ class Task:
     tied: bool = False
     adapts: bool = False
     contrast: Contrast | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The served inputs, by the names of their columns: texts, then numbers."""
         return self.text_columns + self.number_columns
-
-    @property
-    def beside(self) -> tuple[str, ...]:
-        """The columns with texts that are learnt from and not served."""
-        return self.contrast.beside if self.contrast else ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -257,7 +255,7 @@ class Task:
 
 def refuse_settings(recipe: Any, task: Task, keys: Sequence[str]) -> None:
     """Raises `KerasftError` when a recipe sets one of `keys`, which mean nothing to the task."""
-    defaults = type(recipe).model_fields
     for key in keys:
-        if getattr(recipe, key) != defaults[key].default:
+        group = next(part for part in (recipe, recipe.writing) if key in type(part).model_fields)
+        if getattr(group, key) != type(group).model_fields[key].default:
             raise KerasftError(f"Task '{task.name}' has no use for '{key}': leave it out of the recipe.")

@@ -12,7 +12,7 @@ from kerasft.data.inputs import Values, input_specs, input_tensors, inputs_of, r
 from kerasft.data.pipeline import Encoded, token_batch
 from kerasft.data.rows import Rows
 from kerasft.run import Run
-from kerasft.tasks.task import Scheme, Task
+from kerasft.tasks.task import Drawing, Scheme, Task
 from kerasft.training.forward import BatchOf, predict_logits, predict_places
 from kerasft.training.job import Examples
 from kerasft.training.judge import judge_rows
@@ -153,12 +153,18 @@ def asked_answers(
 def answers_of(run: Run, model, rows: Rows) -> Callable[[Scheme], dict[str, np.ndarray]]:
     """Answers a run's model gives to rows, or its judgement: a function of the scheme, which may still be tuned."""
     task = run.task
-    encoded = encode_rows(task, run.text, rows, run.recipe.max_length)
     if task.draws:
-        encoded, targets = task.draws.draw(encoded, run.text, None)(0)
-        examples = Examples(rows, encoded, targets, task.count(targets))
-        judged = judge_rows(task, model, examples, lambda of, chosen: token_batch(of.encoded, chosen), _ROWS)
-        return lambda scheme: {"judged": judged}
+        judged = judged_rows(run, model, rows)
+        return lambda scheme: judged
+    encoded = encode_rows(task, run.text, rows, run.recipe.max_length)
     asked = Asked(task, run.text, run.recipe.max_length, inputs_of(rows, task), encoded)
     logits = asked.logits(model, lambda chosen: token_batch(encoded, chosen), _ROWS)
     return lambda scheme: asked.answers(logits, scheme)
+
+
+def judged_rows(run: Run, model, rows: Rows) -> dict[str, np.ndarray]:
+    """What `kerasft.training.judge.judge_rows` gives for a run's model and rows of any kind."""
+    task = run.task
+    encoded, targets = task.draws.draw(rows, run.text, run.scheme, Drawing(run.recipe.max_length))(0)
+    examples = Examples(rows, encoded, targets, task.count(targets))
+    return judge_rows(task, model, examples, lambda of, chosen: token_batch(of.encoded, chosen), _ROWS)

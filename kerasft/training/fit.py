@@ -15,6 +15,7 @@ from kerasft import run as runs
 from kerasft.backbones.locate import locate
 from kerasft.backbones.lock import only_one
 from kerasft.data.prepare import Sets
+from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.lora import merge_lora
 from kerasft.training.cluster import find_cluster
@@ -250,7 +251,7 @@ def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) ->
             answer = answers_of(run, model, rows)
             if task.tune and key == "metrics":
                 run = runs.keep_scheme(run, task.tune(rows, answer(run.scheme), run.scheme))
-            figures[key] = task.measure(rows, answer(run.scheme), run.scheme)
+            figures[key] = task.measure(rows, {**answer(run.scheme), **_written(run, rows)}, run.scheme)
     evaluated = since(started)
     started = time.monotonic()
     if task.adapts:
@@ -280,6 +281,14 @@ def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) ->
         # The lock, which a finished run needs no more, and what a process that was killed may have left half written.
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return run
+
+
+def _written(run: runs.Run, rows: Rows) -> Mapping[str, np.ndarray]:
+    """What a task that writes answers to the first rows, as the recipe wants it; nothing for any other."""
+    from kerasft.answering import answer_requests
+
+    count = min(run.recipe.writing.eval_texts, len(rows)) if run.task.writes else 0
+    return answer_requests(run, rows.take(range(count))) if count else {}
 
 
 def _save_adapted(run: runs.Run) -> None:

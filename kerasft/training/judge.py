@@ -12,8 +12,8 @@ from kerasft.training.shares import targets_of
 _TARGETS = "targets"
 
 
-def judge_rows(task: Task, model, examples: Examples, batch_of: Callable, batch_size: int) -> np.ndarray:
-    """What `task.draws.judge` says of each row.
+def judge_rows(task: Task, model, examples: Examples, batch_of: Callable, batch_size: int) -> dict[str, np.ndarray]:
+    """What `task.draws.judge` says of each row, as `Task.measure` takes it.
 
     Args:
         task: with `draws`.
@@ -23,7 +23,8 @@ def judge_rows(task: Task, model, examples: Examples, batch_of: Callable, batch_
         batch_size: rows a batch.
 
     Returns:
-        float32[N, K], the loss of each row or window first.
+        `judged` float32[N, K], the loss of each row or window first; and `sizes` int64[N], the bytes of text that was
+        to be foretold there, where the targets know it.
     """
 
     def with_targets(rows: np.ndarray) -> Mapping[str, np.ndarray]:
@@ -34,7 +35,9 @@ def judge_rows(task: Task, model, examples: Examples, batch_of: Callable, batch_
     if getattr(model, "judging", None) is None:
         # Kept on the model, which is asked each epoch.
         model.judging = _Judging(model, task.draws.judge)
-    return predict_logits(model.judging, with_targets, examples.encoded.lengths, batch_size)
+    judged = predict_logits(model.judging, with_targets, examples.encoded.lengths, batch_size)
+    sizes = {"sizes": examples.targets.sizes} if hasattr(examples.targets, "sizes") else {}
+    return {"judged": judged, **sizes}
 
 
 def weighted_mean(losses: np.ndarray, weights: np.ndarray) -> float:

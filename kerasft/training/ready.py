@@ -18,7 +18,7 @@ from kerasft.lean import make_lean
 from kerasft.lora import check_rank
 from kerasft.start import start_tensorflow
 from kerasft.tasks import find_task
-from kerasft.tasks.task import Task
+from kerasft.tasks.task import Drawing, Task
 from kerasft.training.cluster import find_cluster, naming_the_dead
 from kerasft.training.devices import (
     agreed,
@@ -171,15 +171,15 @@ def examples(here: Ready, folder: Path) -> list:
     task, sides = here.task, []
     for name, rows in (("train", here.sets.train), ("eval", here.sets.held_out)):
         (folder / name).mkdir(parents=True)
-        encoded = encode_rows(task, here.text, rows, here.recipe.max_length, folder / name, learnt=name == "train")
-        draw = None
+        learnt, length, draw = name == "train", here.recipe.max_length, None
         if task.draws:
-            draw = task.draws.draw(encoded, here.text, here.recipe.seed if name == "train" else None)
+            drawing = Drawing(length, here.recipe.seed if learnt else None, folder / name)
+            draw = task.draws.draw(rows, here.text, here.sets.scheme, drawing)
             encoded, targets = draw(0)
-        elif task.windows is None:
-            targets = task.targets(rows, here.sets.scheme)
         else:
-            targets = task.targets(rows, here.sets.scheme, encoded)
+            encoded = encode_rows(task, here.text, rows, length, folder / name, learnt=learnt)
+            windows = () if task.windows is None else (encoded,)
+            targets = task.targets(rows, here.sets.scheme, *windows)
         balanced = name == "train" and here.recipe.class_weights == "balanced"
         weights = task.balance(targets, here.sets.scheme) if balanced else task.count(targets)
         sides.append(Examples(rows, encoded, targets, weights, draw=draw))
@@ -190,6 +190,10 @@ def examples(here: Ready, folder: Path) -> list:
 def _report_lengths(here: Ready, parts: list) -> None:
     from kerasft.data.audit import audit_lengths
 
+    if here.task.writes:
+        for note in (note for part in parts for note in part.notes):
+            here.report(note)
+        return
     uncut = np.concatenate([part.uncut for part in parts])
     if here.task.windows is None:
         for warning in audit_lengths(uncut, here.recipe.max_length):

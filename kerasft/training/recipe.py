@@ -126,6 +126,8 @@ class Writing(pydantic.BaseModel):
     """Of the matrices of an export."""
     eval_texts: Annotated[int, Field(ge=0)] = 200
     """Held-out rows that are answered once training is done, for the figures of the texts; 0 for none."""
+    run_programs: bool = False
+    """Run programs that were written against their rows' tests, in processes under limits, for pass@1."""
 
     @pydantic.field_validator("stop", mode="before")
     @classmethod

@@ -65,7 +65,8 @@ def write_skipped(folder: Path, sets: Sets) -> None:
 
 def write_proof_rows(folder: Path, task: Task, held_out: Rows) -> None:
     """Some held-out inputs, as they can be asked, stay with the run: an export is proven on them."""
-    inputs = inputs_of(held_out.take(range(min(PROOF_ROWS, len(held_out)))), task)
+    held_out = held_out.take(range(min(PROOF_ROWS, len(held_out))))
+    inputs = task.writes.requests(held_out) if task.writes else inputs_of(held_out, task)
     if task.asks:
         for name in task.text_columns:
             posed = map(task.asks.pose, [text.encode() for text in inputs[name]], range(len(inputs[name])))

@@ -44,9 +44,10 @@ def watch(job: Job, state: State, phase: Phase, trainable, batch_of: Callable, h
         figure, eval_loss = agreed(job.strategy, job.chief, [figure, eval_loss])
         check_finite(eval_loss, "held-out loss", f"after epoch {state.epoch + 1}", state.phase)
         # On a tie the later weights are kept.
-        better = not state.best_rank or [figure, -eval_loss] >= state.best_rank
+        rank = [-figure if task.falls else figure, -eval_loss]
+        better = not state.best_rank or rank >= state.best_rank
         if better:
-            state.best_rank, state.best_phase = [figure, -eval_loss], state.phase
+            state.best_rank, state.best_phase = rank, state.phase
             keep_best(job, state)
     loss = state.loss / max(state.rows, 1)
     state.history.append(
@@ -79,8 +80,8 @@ def _measured(job: Job, trainable, batch_of: Callable, held_out: Examples) -> tu
     """The held-out loss and figures."""
     task, scheme, batch_size = job.task, job.scheme, job.recipe.learning.batch_size
     if task.draws:
-        judged = judge_rows(task, trainable, held_out, batch_of, batch_size)
-        return weighted_mean(judged[:, 0], held_out.weights), task.measure(held_out.rows, {"judged": judged}, scheme)
+        answers = judge_rows(task, trainable, held_out, batch_of, batch_size)
+        return weighted_mean(answers["judged"][:, 0], held_out.weights), task.measure(held_out.rows, answers, scheme)
     asked = Asked(task, job.text, job.recipe.max_length, inputs_of(held_out.rows, task), held_out.encoded)
     logits = asked.logits(trainable, lambda rows: batch_of(held_out, rows), batch_size)
     if task.contrast:

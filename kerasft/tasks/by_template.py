@@ -1,0 +1,132 @@
+"""What tasks share whose rows are fields and the text to write from them, put together by a template of the recipe."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from kerasft.data.answer_rows import answer_rows
+from kerasft.data.columns import Cell
+from kerasft.data.ragged import token_ids
+from kerasft.data.rows import Rows
+from kerasft.heads import language_head
+from kerasft.tasks.foretelling import count, judge, loss
+from kerasft.tasks.task import Drawing, Draws, Scheme, Task, Writes
+from kerasft.tasks.writing import DEFAULTS, drawn_answers, fits, foretelling_figures, learn_to_write, texts_of
+from kerasft.text.template import (
+    Template,
+    answer_in_graph,
+    parse_template,
+    prompt_in_graph,
+    render_answer,
+    render_prompt,
+)
+
+ANSWER = {"finish_reason": "stop", "tokens": [464, 13], "logprob": [-0.31, -0.02], "truncated": False, "error": ""}
+"""What is served beside the text."""
+
+
+def template_task(
+    name: str,
+    summary: str,
+    field: str,
+    answer: str,
+    template: str,
+    figures: Callable[[Rows, list[str], Scheme], dict],
+    headline: str,
+    example: Mapping[str, str],
+    written: str,
+    starter: str,
+    describe: Callable[[Rows], str],
+    **others,
+) -> Task:
+    """A task that writes one text from another.
+
+    Args:
+        name: of the task.
+        summary: of the task.
+        field: the column with the text that is read.
+        answer: the column with the text to write.
+        template: used where the recipe names none.
+        figures: (rows, the text written for each, scheme) -> figures of the texts.
+        headline: of the figures of foretelling, the one that early stopping watches, smaller is better.
+        example: one row.
+        written: what could be served for it.
+        starter: the starter data.
+        describe: (rows) -> what is in them, a few words.
+        **others: more of a `Task`.
+    """
+
+    def parsed(scheme: Scheme) -> Template:
+        return parse_template(scheme.numbers["template"], (field,), answer)
+
+    def measure(rows: Rows, answers: Mapping[str, np.ndarray], scheme: Scheme) -> dict:
+        found = foretelling_figures(answers, len(rows))
+        if "text" in answers:
+            texts = texts_of(answers)
+            found |= {**figures(rows.take(range(len(texts))), texts, scheme), "written": len(texts)}
+        return {**found, "rows": len(rows)}
+
+    return Task(
+        name=name,
+        summary=summary,
+        text_columns=(field,),
+        label_column=answer,
+        learn=partial(_learn, template, (field,), answer),
+        targets=None,
+        outputs=lambda scheme: 0,
+        head=language_head,
+        loss=loss,
+        respond=None,
+        measure=measure,
+        headline=headline,
+        falls=True,
+        describe=describe,
+        example=example,
+        answer={"text": written, **ANSWER},
+        cells={answer: Cell(verbatim=True)},
+        count=count,
+        defaults=DEFAULTS,
+        starter=starter,
+        draws=Draws(draw=partial(_draw, parsed, field, answer), judge=judge),
+        fits=fits,
+        tied=True,
+        writes=Writes(
+            prompts=partial(_prompts, parsed),
+            answers=partial(_answers, parsed),
+            spoken=lambda scheme, generated: answer_in_graph(parsed(scheme), generated),
+            requests=lambda rows: {field: rows.column(field)},
+            template=template,
+        ),
+        **others,
+    )
+
+
+def _learn(template: str, fields: tuple[str, ...], answer: str, sets, recipe, task: Task):
+    chosen = recipe.writing.template or template
+    parse_template(chosen, fields, answer)
+    return learn_to_write(sets, recipe, task, chosen)
+
+
+def _draw(parsed: Callable, field: str, answer: str, rows: Rows, text, scheme: Scheme, drawing: Drawing):
+    template = parsed(scheme)
+    prompts = [render_prompt(template, {field: value}) for value in rows.column(field)]
+    answers = [render_answer(template, value) for value in rows.column(answer)]
+    made = answer_rows(token_ids(text, prompts), token_ids(text, answers), text.spelling.end, drawing.max_length)
+    return drawn_answers(made, text)
+
+
+def _prompts(parsed: Callable, text, scheme: Scheme, inputs: Mapping):
+    import tensorflow as tf
+
+    rendered = prompt_in_graph(parsed(scheme), inputs)
+    return text.tokenize(rendered).ids, tf.zeros_like(rendered)
+
+
+def _answers(parsed: Callable, text, scheme: Scheme, answers):
+    import tensorflow as tf
+
+    template = parsed(scheme)
+    ids = text.tokenize(tf.strings.join([template.before, answers, template.behind])).ids
+    ends = tf.fill([ids.nrows(), 1], tf.constant(text.spelling.end, ids.dtype))
+    return tf.concat([ids, ends], axis=1)
