@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasft.heads import pooled_head, vocabulary_head
+from kerasft.heads import language_head, pooled_head, vocabulary_head
 
 HIDDEN = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
 MASK = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], np.int32)
@@ -55,3 +55,16 @@ def test_the_vocabulary_head_answers_at_places_with_the_embeddings_it_is_given()
     for rows, places in ((2, 0), (0, 2)):
         empty = {**inputs, "hidden": hidden[:rows], "padding_mask": np.ones((rows, 3), np.int32)}
         assert head({**empty, "chosen": chosen[:rows, :places]}).shape == (rows, places, 7)
+
+
+def test_the_language_head_is_the_embeddings_and_nothing_else():
+    import keras
+
+    embedding = keras.layers.Embedding(7, 4)
+    embedding.build()
+    head = language_head(4, 0, embedding=embedding)
+    chosen = np.array([[2, 0], [1, 4]], np.int32)
+    logits = np.asarray(head({"hidden": HIDDEN, "padding_mask": MASK, "chosen": chosen}))
+    at_places = np.take_along_axis(HIDDEN, chosen[..., None], axis=1)
+    np.testing.assert_allclose(logits, at_places @ np.asarray(embedding.embeddings).T, rtol=1e-5, atol=1e-6)
+    assert head.weights == []

@@ -42,14 +42,21 @@ def _brief(task) -> dict:
     }
 
 
+def _asked(task) -> dict:
+    """The example as a request that has no answer yet."""
+    from kerasft.data.prepare import read_for
+
+    return {name: of[0] for name, of in task.writes.requests(read_for(task, [dict(task.example)]).rows).items()}
+
+
 def _show(task, as_json: bool) -> None:
-    example = task.asks.request if task.asks else task.example
+    example = task.asks.request if task.asks else _asked(task) if task.writes else task.example
     asked = {name: example[name] for name in task.inputs if name in example}
     contract = {
         **_brief(task),
         "starter_data": task.starter,
         "watched_figure": task.headline,
-        "signatures": ["serving_default", *task.apis],
+        "signatures": list(task.signatures),
         "request": {"signature_name": "serving_default", "instances": [asked]},
         "response": {"predictions": [dict(task.answer)]},
     }
@@ -60,7 +67,9 @@ def _show(task, as_json: bool) -> None:
     print(f"columns         {', '.join(_columns(task))}")
     print(f"example row     {json.dumps(dict(task.example), ensure_ascii=False)}")
     print(f"starter data    {task.starter or 'none'}")
-    print(f"watched figure  {task.headline} of the held-out rows")
+    print(f"watched figure  {task.headline} of the held-out rows{', the smaller the better' if task.falls else ''}")
+    if task.writes and task.writes.template:
+        print(f"template        {json.dumps(task.writes.template, ensure_ascii=False)}")
     print(f"signatures      {', '.join(contract['signatures'])}")
     print(f"\nA request over REST, POST /v1/models/{task.name}:predict")
     print(json.dumps(contract["request"], ensure_ascii=False))

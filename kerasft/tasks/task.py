@@ -11,6 +11,9 @@ from kerasft.data.opened import Native
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 
+WRITING_SIGNATURES = ("generate", "score", "continue")
+"""Of a task that writes, beside `serving_default`: see `kerasft.generation`."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -246,6 +249,11 @@ class Task:
     def inputs(self) -> tuple[str, ...]:
         """The served inputs, by the names of their columns: texts, then numbers."""
         return self.text_columns + self.number_columns
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """What can be asked of an export, the first one by default."""
+        return ("serving_default", *(WRITING_SIGNATURES if self.writes else self.apis))
 
     @property
     def columns(self) -> tuple[str, ...]:
