@@ -126,7 +126,7 @@ def test_tokens_that_are_cut_off_are_no_bytes_of_the_figures(gpt2_text):
     # The blank in front of an answer is learnt with it.
     assert whole[1].sizes.tolist() == [61]
     assert whole[0].notes == ()
-    assert 0 < cut[1].sizes[0] < 20
+    assert 10 < cut[1].sizes[0] < 30
     assert "has an answer" in cut[0].notes[-1] or "have an answer" in cut[0].notes[-1]
 
 
