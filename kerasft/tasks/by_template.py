@@ -12,7 +12,15 @@ from kerasft.data.rows import Rows
 from kerasft.heads import language_head
 from kerasft.tasks.foretelling import count, judge, loss
 from kerasft.tasks.task import Drawing, Draws, Scheme, Task, Writes
-from kerasft.tasks.writing import DEFAULTS, drawn_answers, fits, foretelling_figures, learn_to_write, texts_of
+from kerasft.tasks.writing import (
+    DEFAULTS,
+    answer_ids,
+    drawn_answers,
+    fits,
+    foretelling_figures,
+    learn_to_write,
+    texts_of,
+)
 from kerasft.text.template import (
     Template,
     answer_in_graph,
@@ -93,7 +101,7 @@ def template_task(
         tied=True,
         writes=Writes(
             prompts=partial(_prompts, parsed),
-            answers=partial(_answers, parsed),
+            answers=lambda text, scheme, given: answer_ids(text, parsed(scheme), given),
             spoken=lambda scheme, generated: answer_in_graph(parsed(scheme), generated),
             requests=lambda rows: {field: rows.column(field)},
             template=template,
@@ -121,12 +129,3 @@ def _prompts(parsed: Callable, text, scheme: Scheme, inputs: Mapping):
 
     rendered = prompt_in_graph(parsed(scheme), inputs)
     return text.tokenize(rendered).ids, tf.zeros_like(rendered)
-
-
-def _answers(parsed: Callable, text, scheme: Scheme, answers):
-    import tensorflow as tf
-
-    template = parsed(scheme)
-    ids = text.tokenize(tf.strings.join([template.before, answers, template.behind])).ids
-    ends = tf.fill([ids.nrows(), 1], tf.constant(text.spelling.end, ids.dtype))
-    return tf.concat([ids, ends], axis=1)

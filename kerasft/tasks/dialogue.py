@@ -15,7 +15,15 @@ from kerasft.heads import language_head
 from kerasft.tasks.by_template import ANSWER
 from kerasft.tasks.foretelling import count, judge, loss
 from kerasft.tasks.task import Drawing, Draws, Scheme, Task, Writes
-from kerasft.tasks.writing import DEFAULTS, drawn_answers, fits, foretelling_figures, learn_to_write, texts_of
+from kerasft.tasks.writing import (
+    DEFAULTS,
+    answer_ids,
+    drawn_answers,
+    fits,
+    foretelling_figures,
+    learn_to_write,
+    texts_of,
+)
 from kerasft.text.template import Template, answer_in_graph, parse_template
 
 TEMPLATE = "User: {turn}\nBot: {reply}\n"
@@ -67,16 +75,6 @@ def prompts(text, scheme: Scheme, inputs: Mapping):
     ids = tf.concat([ids, ends], axis=1)
     of_dialogues = tf.RaggedTensor.from_row_lengths(ids, tf.cast(counts, ids.row_splits.dtype)).merge_dims(1, 2)
     return of_dialogues, tf.where(tf.equal(counts % 2, 1), "", _USERS_TURN)
-
-
-def answers(text, scheme: Scheme, given):
-    """The tokens of given replies, and the token that ends them."""
-    import tensorflow as tf
-
-    template = _parsed(scheme)
-    ids = text.tokenize(tf.strings.join([template.before, given, template.behind])).ids
-    ends = tf.fill([ids.nrows(), 1], tf.constant(text.spelling.end, ids.dtype))
-    return tf.concat([ids, ends], axis=1)
 
 
 def requests(rows: Rows) -> dict[str, list[str]]:
@@ -134,7 +132,7 @@ TASK = Task(
     tied=True,
     writes=Writes(
         prompts=prompts,
-        answers=answers,
+        answers=lambda text, scheme, given: answer_ids(text, _parsed(scheme), given),
         spoken=lambda scheme, generated: answer_in_graph(_parsed(scheme), generated),
         requests=requests,
         template=TEMPLATE,

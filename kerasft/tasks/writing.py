@@ -11,6 +11,7 @@ from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.evaluation.language import language_figures
 from kerasft.tasks.task import Scheme, Task, refuse_settings
+from kerasft.text.template import Template
 
 DEFAULTS = {"backbone": "gpt2_base_en", "plan": "full", "max_length": 256}
 _MEANINGLESS = ("labels", "pooling", "dropout", "label_smoothing")
@@ -67,6 +68,15 @@ def _cut(made: AnswerRows, uncut: np.ndarray) -> list[str]:
             f"({int(made.answer_cut.sum()):,} tokens): a model cannot learn from them when to stop. Raise max_length."
         )
     return notes
+
+
+def answer_ids(text, template: Template, given):
+    """Given answers as they were learnt: ragged int32[B, (T)], with the token that ends each; graph ops only."""
+    import tensorflow as tf
+
+    ids = text.tokenize(tf.strings.join([template.before, given, template.behind])).ids
+    ends = tf.fill([ids.nrows(), 1], tf.constant(text.spelling.end, ids.dtype))
+    return tf.concat([ids, ends], axis=1)
 
 
 def foretelling_figures(answers: Mapping[str, np.ndarray], rows: int) -> dict:
