@@ -41,7 +41,6 @@ def template_task(
     answer: str,
     template: str,
     figures: Callable[[Rows, list[str], Scheme], dict],
-    headline: str,
     example: Mapping[str, str],
     written: str,
     starter: str,
@@ -57,7 +56,6 @@ def template_task(
         answer: the column with the text to write.
         template: used where the recipe names none.
         figures: (rows, the text written for each, scheme) -> figures of the texts.
-        headline: of the figures of foretelling, the one that early stopping watches, smaller is better.
         example: one row.
         written: what could be served for it.
         starter: the starter data.
@@ -87,7 +85,7 @@ def template_task(
         loss=loss,
         respond=None,
         measure=measure,
-        headline=headline,
+        headline="perplexity",
         falls=True,
         describe=describe,
         example=example,

@@ -29,7 +29,6 @@ TASK = template_task(
     answer="code",
     template='"""{prompt}"""\n{code}',
     figures=figures,
-    headline="perplexity",
     example={
         "prompt": "Say whether a number is even.",
         "code": "def is_even(number):\n    return number % 2 == 0\n",

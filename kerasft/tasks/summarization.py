@@ -25,7 +25,6 @@ TASK = template_task(
     answer="target",
     template="{source}\n\nTL;DR: {target}",
     figures=figures,
-    headline="perplexity",
     example={
         "source": "The bridge over the Tamber was closed on Monday. Engineers had found cracks in two pillars.",
         "target": "The Tamber bridge is closed because of cracks.",

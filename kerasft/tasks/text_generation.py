@@ -25,7 +25,6 @@ TASK = template_task(
     answer="completion",
     template="{prompt}\n=> {completion}",
     figures=figures,
-    headline="perplexity",
     example={"prompt": "Parcel 5210 is late.", "completion": "We are sorry that parcel 5210 is late."},
     written="We are sorry that parcel 5210 is late.",
     starter="text-generation.csv",

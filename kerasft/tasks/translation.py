@@ -24,7 +24,6 @@ TASK = template_task(
     answer="target",
     template="{source}\n=> {target}",
     figures=figures,
-    headline="perplexity",
     example={"source": "The bakery opens at six.", "target": "Die Bäckerei öffnet um sechs."},
     written="Die Bäckerei öffnet um sechs.",
     starter="translation.csv",
