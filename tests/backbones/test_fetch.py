@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_backbone import CONTENT, Hub, assert_whole, leftovers, write_wheel
+from tiny_backbone import CONTENT, ENTRY, Hub, assert_whole, leftovers, write_wheel
 
-from kerasft.backbones import hub, wheel
+from kerasft.backbones import catalog, hub, wheel
 from kerasft.backbones.fetch import cache_folder, fetch
 from kerasft.errors import KerasftError
 
