@@ -79,10 +79,10 @@ class Run:
     def network(self):
         """Its layers with their trained weights."""
         from kerasft.backbones.load import load_backbone
-        from kerasft.network import Network, full_model
+        from kerasft.network import full_model
 
         backbone = load_backbone(self.folder / "backbone", weights=False)
-        network = Network(backbone, make_head(self.task, self.recipe, backbone, self.text, self.scheme))
+        network = make_network(self.task, self.recipe, backbone, self.text, self.scheme)
         full_model(network).load_weights(self.folder / WEIGHTS)
         return network
 
@@ -103,6 +103,24 @@ class Run:
         from kerasft.export.publish import export
 
         return export(self, export_dir=export_dir, name=name)
+
+
+def make_network(task: Task, recipe: Recipe, backbone, text, scheme: Scheme):
+    """The layers of a run: a backbone that reads sequences as the task lays them out, with the task's head on it.
+
+    Raises:
+        KerasftError: the task packs several texts into a sequence, and the backbone cannot read that.
+    """
+    from kerasft.network import Network
+
+    if task.packs:
+        if backbone.packed is None:
+            raise KerasftError(
+                f"Task '{task.name}' reads several texts in one sequence, which a {backbone.family} backbone cannot "
+                "part. Pass --backbone with one of the GPT-2 family, such as gpt2_base_en."
+            )
+        backbone = backbone.packed()
+    return Network(backbone, make_head(task, recipe, backbone, text, scheme))
 
 
 def make_head(task: Task, recipe: Recipe, backbone, text, scheme: Scheme):

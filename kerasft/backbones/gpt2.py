@@ -1,9 +1,11 @@
 """The GPT-2 family: its view of a keras-nlp backbone, and its text functions (Radford et al. 2019)."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from kerasft.backbones.gpt2_packed import packed
 from kerasft.backbones.view import Backbone, Mark, Spelling, TextFunctions
 from kerasft.errors import KerasftError
 
@@ -13,7 +15,7 @@ _IN_FRONT = 16  # tokens that lead up to a marked word, its own among them
 
 def view(model) -> Backbone:
     """The view of a `keras_nlp.models.GPT2Backbone`."""
-    return Backbone(
+    plain = Backbone(
         family="gpt2",
         hidden_size=model.hidden_dim,
         inputs=_inputs,
@@ -27,6 +29,7 @@ def view(model) -> Backbone:
         model=model,
         decoder=partial(_decoder, model),
     )
+    return replace(plain, packed=partial(packed, plain))
 
 
 def _decoder(model):

@@ -1,12 +1,14 @@
 """GPT-2 networks with random weights, of any size (Radford et al. 2019)."""
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerasft.backbones.gpt2 import save_tokenizer, text_functions
+from kerasft.backbones.layout import CONFIG
 from kerasft.backbones.setting import Setting
 from kerasft.errors import KerasftError
 
@@ -52,42 +54,79 @@ def completed(settings: Mapping[str, float], told: Collection[str]) -> dict[str,
     return found
 
 
-def write(settings: Mapping[str, float], vocabulary: Path, folder: Path, seed: int) -> None:
-    """Writes a network and its vocabulary as a Keras preset folder.
+def learn_vocabulary(texts: Iterable[str], size: int, folder: Path) -> int:
+    """Learns a byte-level BPE from a corpus and writes it, as `write_definition` takes it.
+
+    Args:
+        texts: the corpus.
+        size: pieces wanted.
+        folder: of `vocab.json` and `merges.txt`; made when it is not there.
+
+    Returns:
+        The pieces there are: fewer where the corpus gives no more.
+
+    Raises:
+        KerasftError: as `kerasft.text.train_bpe.train_byte_pairs`.
+    """
+    from kerasft.text.train_bpe import train_byte_pairs, write_byte_pairs
+
+    trained = train_byte_pairs(texts, size)
+    write_byte_pairs(folder, trained)
+    return len(trained.pieces)
+
+
+def write_definition(settings: Mapping[str, float], vocabulary: Path, folder: Path) -> None:
+    """Writes what a Keras preset folder holds beside weights: the architecture and the vocabulary.
 
     Args:
         settings: a value for each of `SETTINGS`.
         vocabulary: a folder with `vocab.json` and `merges.txt`.
         folder: is there, and empty.
-        seed: of the weights.
     """
+    import keras
     import keras_nlp
 
-    model = keras_nlp.models.GPT2Backbone(
-        vocabulary_size=len(text_functions(vocabulary).vocabulary),
-        num_layers=settings["layers"],
-        num_heads=settings["heads"],
-        hidden_dim=settings["hidden"],
-        intermediate_dim=settings["inner"],
-        dropout=settings["dropout"],
-        max_sequence_length=settings["context"],
-        dtype="float32",
-    )
-    _draw(model, settings["layers"], seed)
-    model.save_to_preset(str(folder))
+    model = keras_nlp.models.GPT2Backbone
+    config = {
+        "name": "gpt2_backbone",
+        "trainable": True,
+        # Of the file alone: whoever loads it computes in the precision of the moment.
+        "dtype": keras.dtype_policies.serialize(keras.dtype_policies.get("float32")),
+        "vocabulary_size": len(text_functions(vocabulary).vocabulary),
+        "num_layers": settings["layers"],
+        "num_heads": settings["heads"],
+        "hidden_dim": settings["hidden"],
+        "intermediate_dim": settings["inner"],
+        "dropout": settings["dropout"],
+        "max_sequence_length": settings["context"],
+    }
+    # What `keras.saving.serialize_keras_object` gives for a model, without making one: it would take all the memory.
+    described = {
+        "module": model.__module__,
+        "class_name": model.__name__,
+        "config": config,
+        "registered_name": keras.saving.get_registered_name(model),
+    }
+    (folder / CONFIG).write_text(json.dumps(described, indent=4), encoding="utf-8")
     save_tokenizer(vocabulary, folder)
 
 
-def _draw(model: Any, layers: int, seed: int) -> None:
-    """Normal weights; those of the residual projections smaller by the root of their number. Biases and norms stay."""
-    draw = np.random.default_rng(seed)
+def draw(model: Any, seed: int) -> None:
+    """Gives a `keras_nlp.models.GPT2Backbone` new weights: normal ones, those of the residual projections smaller by
+    the root of their number. Biases and norms stay as Keras makes them.
+
+    Args:
+        model: is changed in place.
+        seed: the same gives the same weights, whatever was drawn before.
+    """
+    numbers = np.random.default_rng(seed)
     for weight in model.weights:
         if weight.path.endswith("kernel"):
-            deviation = _WEIGHTS / np.sqrt(2 * layers) if weight.path.endswith(_RESIDUAL) else _WEIGHTS
+            deviation = _WEIGHTS / np.sqrt(2 * model.num_layers) if weight.path.endswith(_RESIDUAL) else _WEIGHTS
         elif weight.path.startswith("token_embedding"):
             deviation = _WEIGHTS
         elif weight.path.startswith("position_embedding"):
             deviation = _POSITIONS
         else:
             continue
-        weight.assign(draw.standard_normal(weight.shape, np.float32) * np.float32(deviation))
+        weight.assign(numbers.standard_normal(weight.shape, np.float32) * np.float32(deviation))

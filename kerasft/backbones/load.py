@@ -62,7 +62,7 @@ def load_text_functions(folder: Path) -> TextFunctions:
     return FAMILIES[family_of(folder)].text_functions(folder)
 
 
-def save_backbone(source: Path, trained: Backbone, folder: Path) -> None:
+def save_backbone(source: Path, trained: Backbone, folder: Path, weights: bool = True) -> None:
     """Writes a backbone with new weights as a Keras preset folder, which `--backbone` and keras-nlp take.
 
     Args:
@@ -70,11 +70,12 @@ def save_backbone(source: Path, trained: Backbone, folder: Path) -> None:
             as they are there.
         trained: the layers with the new weights.
         folder: appears whole or not at all; what is there already goes.
+        weights: false where `source` is a definition without any, for a network that is trained from scratch.
 
     Raises:
         OSError: the disk is full.
     """
-    whole = load_backbone(source)
+    whole = load_backbone(source, weights)
     for new, old in zip(_layers(trained), _layers(whole), strict=True):
         for weight, target in zip(new.weights, old.weights, strict=True):
             if "seed_generator" not in target.path:

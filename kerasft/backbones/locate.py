@@ -11,9 +11,10 @@ from kerasft.backbones.catalog import CATALOG, VOCABULARIES, Entry, Family, find
 from kerasft.backbones.download import from_hugging_face, from_kaggle, kaggle_folder
 from kerasft.backbones.fetch import Report, fetch, is_cached
 from kerasft.backbones.presets import keras_presets
+from kerasft.backbones.setting import EXAMPLE, is_new
 from kerasft.errors import KerasftError, did_you_mean
 
-Kind = Literal["checked", "huggingface", "kaggle", "huggingface-folder", "keras-folder", "vocabulary-folder"]
+Kind = Literal["checked", "huggingface", "kaggle", "huggingface-folder", "keras-folder", "vocabulary-folder", "new"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Source:
     Attributes:
         name: as the user wrote it.
         kind: `checked` (in kerasft's own cache, with checksums), `huggingface` or `kaggle` (downloaded by the hub's
-            own client, into its cache), or a local folder of three sorts; a vocabulary alone only makes tokens.
-        location: the `hf://` or `kaggle://` address, or the folder.
+            own client, into its cache), or a local folder of three sorts; a vocabulary alone only makes tokens. `new`
+            for one that is made from scratch, in a run.
+        location: the `hf://` or `kaggle://` address, or the folder; the name of a new one.
         family: None as long as only a download can tell.
     """
 
@@ -49,6 +51,10 @@ def resolve(name: str) -> Source:
     for entry in VOCABULARIES:
         if name == entry.name:
             return _of_entry(name, entry)
+    if is_new(name):
+        from kerasft.backbones.new import parse_new
+
+        return Source(name, "new", name, parse_new(name).family)
     if "://" in name:
         return _of_address(name)
     folder = Path(name).expanduser()
@@ -66,7 +72,8 @@ def resolve(name: str) -> Source:
     names = [entry.name for entry in CATALOG]
     raise KerasftError(
         f"There is no backbone named '{name}': expected a name of the catalogue, a keras-nlp preset of the BERT or "
-        f"GPT-2 family, hf://org/model, kaggle://org/model/keras/variant or a folder.{did_you_mean(name, names)}"
+        f"GPT-2 family, hf://org/model, kaggle://org/model/keras/variant, a folder, or one from scratch such as "
+        f"{EXAMPLE}.{did_you_mean(name, names)}"
     )
 
 
@@ -81,10 +88,12 @@ def locate(name: str, report: Report | None = None, weights: bool = True) -> Pat
         weights: False when configuration and vocabulary are enough.
 
     Returns:
-        A folder in Hugging Face or Keras preset layout, complete: config.json, vocabulary and (if asked) weights.
+        A folder in Hugging Face or Keras preset layout, complete: config.json, vocabulary and (if asked) weights. Of a
+        new backbone its family's own vocabulary.
 
     Raises:
-        KerasftError: as `resolve`; files that are missing; no network and not cached (names the ways out).
+        KerasftError: as `resolve`; files that are missing; no network and not cached (names the ways out); the weights
+            of a new backbone, which each run makes (`kerasft.training.source`).
     """
     source = resolve(name)
     if source.kind == "checked":
@@ -93,6 +102,12 @@ def locate(name: str, report: Report | None = None, weights: bool = True) -> Pat
         return from_hugging_face(source.location, name, report, weights)
     if source.kind == "kaggle":
         return from_kaggle(source.location, name, report, weights)
+    if source.kind == "new":
+        from kerasft.backbones.new import parse_new, usual_vocabulary
+
+        if weights:
+            raise KerasftError(f"'{name}' has no files: each run makes its own, by its seed (kerasft fit --backbone).")
+        return usual_vocabulary(parse_new(name), report)
     folder = Path(source.location)
     layout.vocabulary_files(folder)
     if weights and source.kind == layout.VOCABULARY_ONLY:

@@ -3,7 +3,8 @@
 The table of families that can be made is here; what each can be told, and how it is made, is in the family's own room.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -11,13 +12,12 @@ from urllib.parse import parse_qsl
 from kerasft.atomic import new_folder, publish
 from kerasft.backbones import gpt2_new
 from kerasft.backbones.fetch import Report, fetch
-from kerasft.backbones.setting import Setting
+from kerasft.backbones.load import load_backbone
+from kerasft.backbones.setting import EXAMPLE, PREFIX, Setting
+from kerasft.backbones.view import Backbone
 from kerasft.errors import KerasftError, did_you_mean
 
-PREFIX = "new:"
-
 FAMILIES = {"gpt2": gpt2_new}
-_EXAMPLE = "new:gpt2?layers=4&hidden=256&heads=4"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def parse_new(name: str) -> New:
     """
     family, mark, query = name.removeprefix(PREFIX).partition("?")
     if not name.startswith(PREFIX) or not family or (mark and not query):
-        raise KerasftError(f"'{name}' names no new backbone: expected such as '{_EXAMPLE}'.")
+        raise KerasftError(f"'{name}' names no new backbone: expected such as '{EXAMPLE}'.")
     if family not in FAMILIES:
         raise KerasftError(f"'{name}': no '{family}' can be made from scratch.{did_you_mean(family, FAMILIES)}")
     known = FAMILIES[family].SETTINGS
@@ -67,7 +67,7 @@ def _pairs(name: str, query: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
     except ValueError:
-        raise KerasftError(f"'{name}' cannot be read: expected key=value with & between, '{_EXAMPLE}'.") from None
+        raise KerasftError(f"'{name}' cannot be read: expected key=value with & between, '{EXAMPLE}'.") from None
 
 
 def _value(name: str, key: str, value: str, setting: Setting) -> float:
@@ -93,15 +93,33 @@ def usual_vocabulary(new: New, report: Report | None = None) -> Path:
     return fetch(FAMILIES[new.family].VOCABULARY, report)
 
 
-def write_new(new: New, vocabulary: Path, folder: Path, seed: int) -> Path:
-    """Makes a network and writes it as a Keras preset folder, which `--backbone` takes like any other.
+def learn_vocabulary(new: New, texts: Iterable[str], size: int, folder: Path) -> int:
+    """Learns a vocabulary of the family's sort from a corpus. The same texts always give the same one.
 
     Args:
         new: what `parse_new` has read.
-        vocabulary: a folder with vocabulary files, of `usual_vocabulary` or `kerasft.text.train_bpe.write_byte_pairs`;
-            its size decides the size of the embeddings.
+        texts: the corpus.
+        size: pieces wanted.
+        folder: of the vocabulary's files; made when it is not there.
+
+    Returns:
+        The pieces there are: fewer where the corpus gives no more.
+
+    Raises:
+        KerasftError: a size out of range, nothing to learn from, or a library that is not installed.
+        OSError: the disk is full.
+    """
+    return FAMILIES[new.family].learn_vocabulary(texts, size, folder)
+
+
+def write_definition(new: New, vocabulary: Path, folder: Path) -> Path:
+    """Writes a network without weights: what a run's folder has of any backbone. `load_new` gives it weights.
+
+    Args:
+        new: what `parse_new` has read.
+        vocabulary: a folder with vocabulary files, of `usual_vocabulary` or `learn_vocabulary`; its size decides the
+            size of the embeddings.
         folder: appears whole or not at all.
-        seed: of the weights. The same seed gives the same weights, whatever was drawn before.
 
     Returns:
         The folder.
@@ -110,9 +128,50 @@ def write_new(new: New, vocabulary: Path, folder: Path, seed: int) -> Path:
         KerasftError: there is something at `folder` already; no vocabulary, or one of another sort.
         OSError: the disk is full.
     """
+    with _beside(folder) as beside:
+        FAMILIES[new.family].write_definition(new.settings, vocabulary, beside)
+    return folder
+
+
+def load_new(folder: Path, seed: int) -> Backbone:
+    """Builds the layers of a definition, with the random weights of a seed.
+
+    Args:
+        folder: as `write_definition` left it, or the copy in a run's folder.
+        seed: of the weights. The same seed gives the same weights, whatever was drawn before.
+    """
+    backbone = load_backbone(folder, weights=False)
+    FAMILIES[backbone.family].draw(backbone.model, seed)
+    return backbone
+
+
+def write_new(new: New, vocabulary: Path, folder: Path, seed: int) -> Path:
+    """Makes a network and writes it as a Keras preset folder, which `--backbone` takes like any other.
+
+    Args:
+        new: what `parse_new` has read.
+        vocabulary: as for `write_definition`.
+        folder: appears whole or not at all.
+        seed: as for `load_new`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        KerasftError: there is something at `folder` already; no vocabulary, or one of another sort.
+        OSError: the disk is full.
+    """
+    with _beside(folder) as beside:
+        FAMILIES[new.family].write_definition(new.settings, vocabulary, beside)
+        load_new(beside, seed).model.save_to_preset(str(beside))
+    return folder
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `folder`."""
     if folder.exists():
         raise KerasftError(f"'{folder}' is there already: a backbone is never written over. Name another folder.")
     with new_folder(folder.parent, folder.name) as beside:
-        FAMILIES[new.family].write(new.settings, vocabulary, beside, seed)
+        yield beside
         publish(beside, folder)
-    return folder

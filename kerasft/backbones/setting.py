@@ -1,6 +1,9 @@
-"""A number that the name of a new backbone can set."""
+"""What the name of a backbone from scratch is made of; imports nothing, so that every name can be looked at quickly."""
 
 from dataclasses import dataclass
+
+PREFIX = "new:"
+EXAMPLE = "new:gpt2?layers=4&hidden=256&heads=4"
 
 
 @dataclass(frozen=True)
@@ -18,3 +21,8 @@ class Setting:
     least: float
     most: float
     whole: bool = True
+
+
+def is_new(name: str) -> bool:
+    """Whether a backbone's name asks for one from scratch; it may still be malformed."""
+    return name.startswith(PREFIX)

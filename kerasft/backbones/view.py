@@ -26,6 +26,8 @@ class Backbone:
         token_embedding: of the layers in `bottom`, the one whose matrix [V, H] has a row for each piece.
         model: the keras-nlp model whose layers these are.
         decoder: () -> a copy of the weights for generation; None where tokens read those behind them too.
+        packed: () -> a view of the same layers for sequences that hold several texts, which do not see each other: its
+            `padding_mask` numbers them from 1 on, 0 for filling. None where the family has no such view.
     """
 
     family: str
@@ -40,6 +42,7 @@ class Backbone:
     token_embedding: Any
     model: Any
     decoder: Callable[[], "Decoder"] | None = None
+    packed: Callable[[], "Backbone"] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import json
 import click
 
 from kerasft.backbones.catalog import CATALOG, DEFAULT
-from kerasft.backbones.locate import is_here, locate
+from kerasft.backbones.locate import is_here, locate, resolve
 
 COLUMNS = ("name", "family", "blocks", "parameters", "download", "licence", "cached", "description")
 
@@ -17,7 +17,8 @@ def backbones(context: click.Context, as_json: bool) -> None:
     """List the pre-trained backbones known by name, or fetch one.
 
     Anything else works after --backbone too: a keras-nlp preset of the BERT or GPT-2 family, hf://org/model,
-    kaggle://org/model/keras/variant, or a local Hugging Face or Keras preset folder.
+    kaggle://org/model/keras/variant, a local Hugging Face or Keras preset folder, or a new one with random weights:
+    new:gpt2?layers=4&hidden=256&heads=4 (its further settings: inner, context, dropout).
     """
     if context.invoked_subcommand is not None:
         return
@@ -35,7 +36,16 @@ def backbones(context: click.Context, as_json: bool) -> None:
 @click.argument("name", default=DEFAULT)
 def fetch(name: str) -> None:
     """Download a backbone into the cache and print its folder (NAME: minilm by default)."""
-    click.echo(locate(name, report=lambda line: click.echo(line, err=True)))
+    new = resolve(name).kind == "new"
+    click.echo(locate(name, report=_say, weights=not new))
+    if new:
+        _say(
+            f"{name}: each run makes its own by its seed; only the vocabulary comes from elsewhere, and is in the cache."
+        )
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _facts() -> list[dict]:

@@ -11,7 +11,7 @@ import click
 @click.option("--data", metavar="F", help="CSV, TSV, JSONL, Parquet, a folder or glob, or - (default: starter data).")
 @click.option("--eval-data", metavar="F", help="Held-out rows (default: a share of --data, by content).")
 @click.option("--test-data", metavar="F", help="Rows that are only looked at in the end.")
-@click.option("--backbone", metavar="B", help="Name, preset, hf://…, kaggle://… or folder (default: minilm).")
+@click.option("--backbone", metavar="B", help="Name, preset, hf://…, kaggle://…, folder or new:… (default: minilm).")
 @click.option("--recipe", metavar="R", help="Settings in a YAML file, or a name: `kerasft recipes` lists them.")
 @click.option("--set", "assignments", metavar="K=V", multiple=True, help="One setting; wins over --recipe. Repeatable.")
 @click.option("--seed", type=int, metavar="N", help="Of split, new weights and order (default: 0).")

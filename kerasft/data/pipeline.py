@@ -75,7 +75,7 @@ class Encoded:
 
     Attributes:
         inputs: name -> int32[sum of lengths], in memory or in a file, or what makes a batch as a `RowFile` does. The
-            padding mask is not among them: it follows from the lengths.
+            padding mask is among them only where it numbers the texts of a sequence; else it follows from the lengths.
         starts: int64[N + 1], where each sequence begins in `inputs`.
         uncut: int32, the tokens that each row of data, or each of its texts, had before the cut.
         padding: name -> the number that fills a short sequence.
@@ -160,7 +160,7 @@ def token_batch(encoded: Encoded, rows: np.ndarray) -> dict[str, np.ndarray]:
     """
     batch = {}
     for name, fill in encoded.padding.items():
-        if name == _MASK:
+        if name == _MASK and name not in encoded.inputs:
             batch[name] = padding_mask(encoded.starts, rows)
         elif isinstance(encoded.inputs[name], np.ndarray):
             batch[name] = padded(encoded.inputs[name], encoded.starts, rows, fill)

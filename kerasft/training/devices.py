@@ -14,6 +14,7 @@ _POLICIES = {"float32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_floa
 # bfloat16 rounds to three digits: it has to be worth it.
 _WORTH = 1.15
 _TENSOR_CORES_WITH_BF16 = (8, 0)
+_OTHER_ROWS = "This worker's rows are not the chief's: give every worker the same files."
 
 
 def choose_strategy(machine: Machine, cluster):
@@ -188,18 +189,19 @@ def agreed(strategy, chief: bool, figures: list[float]) -> list[float]:
     return [float(figure) for figure in high + low]
 
 
-def same_everywhere(strategy, chief: bool, fingerprint: str) -> None:
-    """Checks that every worker has the chief's data.
+def same_everywhere(strategy, chief: bool, fingerprint: str, otherwise: str = _OTHER_ROWS) -> None:
+    """Checks that every worker has what the chief has.
 
     Args:
-        fingerprint: of this worker's data, in hexadecimal.
+        fingerprint: of this worker's, 128 digits in hexadecimal.
+        otherwise: the error's line.
 
     Raises:
         KerasftError: this worker's differ.
     """
     mine = [float(int(fingerprint[place : place + 6], 16)) for place in (0, 6, 64, 70)]
     if agreed(strategy, chief, mine) != mine:
-        raise KerasftError("This worker's rows are not the chief's: give every worker the same files.")
+        raise KerasftError(otherwise)
 
 
 def describe_devices(strategy) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from kerasft import run as runs
-from kerasft.backbones.locate import locate
 from kerasft.backbones.lock import only_one
 from kerasft.data.prepare import Sets
 from kerasft.data.rows import Rows
@@ -25,6 +24,7 @@ from kerasft.training.phases import cacheable, frontier
 from kerasft.training.progress import Say, say
 from kerasft.training.ready import Ready, examples, ready, saying_how_to_go_on, since
 from kerasft.training.record import describe_run, write_history, write_proof_rows, write_skipped
+from kerasft.training.source import save_adapted
 
 
 def fit(
@@ -53,7 +53,8 @@ def fit(
             the task's starter data when None.
         eval_data: held-out rows; when None, a share of `data` by content.
         test_data: rows that are only looked at in the end.
-        backbone: a catalogue name, a keras-nlp preset, `hf://…`, `kaggle://…` or a folder.
+        backbone: a catalogue name, a keras-nlp preset, `hf://…`, `kaggle://…`, a folder, or one with random weights,
+            such as `new:gpt2?layers=4&hidden=256&heads=4`.
         recipe: a YAML file, the name of one of `kerasft.recipes`, or a mapping of recipe keys.
         seed: of the split, the new weights and the order of rows.
         output: the run folder, which must not exist; `runs/<task>-<n>` when None.
@@ -293,10 +294,8 @@ def _written(run: runs.Run, rows: Rows) -> Mapping[str, np.ndarray]:
 
 def _save_adapted(run: runs.Run) -> None:
     """Leaves the trained backbone in the run, for `--backbone` of other runs."""
-    from kerasft.backbones.load import save_backbone
-
     folder = run.folder / runs.ADAPTED
     try:
-        save_backbone(locate(run.recipe.backbone), run.network.backbone, folder)
+        save_adapted(run, folder)
     except OSError as error:
         raise KerasftError(f"The adapted backbone could not be written to {folder}: {error.strerror}.") from None

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from kerasft import run as runs
-from kerasft.backbones.locate import resolve
 from kerasft.data.prepare import Sets, starter_file
 from kerasft.errors import KerasftError
 from kerasft.recipes import recipe_path
@@ -14,6 +13,7 @@ from kerasft.tasks import find_task
 from kerasft.tasks.task import Task
 from kerasft.training.recipe import Machine, Recipe, make_recipe
 from kerasft.training.settings import read_settings
+from kerasft.training.source import check_backbone
 
 _SOURCES = ("data", "eval_data", "test_data")
 _SCHEDULE = ("plan", "epochs", "learning_rate")
@@ -72,7 +72,7 @@ def new_order(
     """
     made = _gather(task, backbone, recipe, seed, settings)
     found = find_task(made.task)
-    resolve(made.backbone)
+    check_backbone(made)
     folder = Path(output) if output else runs.next_folder(Path("runs"), found.name)
     if folder.exists():
         raise KerasftError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerasft import run as runs
-from kerasft.backbones.locate import locate
+from kerasft.backbones.setting import is_new
 from kerasft.data.prepare import Sets, prepare_sets
 from kerasft.lean import make_lean
 from kerasft.lora import check_rank
@@ -32,7 +32,13 @@ from kerasft.training.order import Order
 from kerasft.training.phases import batch_size, check_sizes, check_together, plan
 from kerasft.training.progress import Say
 from kerasft.training.recipe import Recipe
+from kerasft.training.source import define_source, find_source, load_source, vocabulary_fingerprint
 from kerasft.training.stopping import Stop, Stopped, stoppable
+
+_OTHER_VOCABULARY = (
+    "This worker's vocabulary is not the chief's: give every worker the same backbone and the same release of the "
+    "tokenizers library."
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def ready(order: Order, report: Say) -> Iterator[Ready]:
         check_together(order.recipe)
     order.check_data(sets)
     _report_sets(sets, report)
-    source = locate(order.recipe.backbone, report)
+    found = find_source(order.recipe, order.folder if order.record else None, report)
 
     with contextlib.ExitStack() as stack:
         # Only now TensorFlow: a mistake above is told in a second.
@@ -93,17 +99,20 @@ def ready(order: Order, report: Say) -> Iterator[Ready]:
         stack.enter_context(naming_the_dead(cluster, order.folder))
         import keras
 
+        made = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasft-")))
+        source = define_source(order.recipe, found, task, sets.train, made, report)
         keras.utils.set_random_seed(order.recipe.seed)
         if strategy.num_replicas_in_sync > 1:
             # Entering the default strategy's scope is of no use and, in Keras, not free of side effects.
             stack.enter_context(strategy.scope())
         same_everywhere(strategy, chief, sets.train.fingerprint() + sets.held_out.fingerprint())
+        same_everywhere(strategy, chief, vocabulary_fingerprint(source), _OTHER_VOCABULARY)
         precision = choose_precision(order.recipe.machine)
         if agreed(strategy, chief, [float(precision == "bf16")]) != [float(precision == "bf16")]:
             # Near the line where it pays, workers may measure differently: the chief's word counts.
             precision = "float32" if precision == "bf16" else "bf16"
         stack.enter_context(precision_policy(precision))
-        folder = order.folder if chief else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasft-")))
+        folder = order.folder if chief else made
         text, network, recipe = _build(order.recipe, task, sets, source, precision, strategy, report)
         here = Ready(order, task, sets, source, text, network, recipe, strategy, chief, folder, stop, report)
         with saying_how_to_go_on(order.folder, report):
@@ -123,8 +132,7 @@ def saying_how_to_go_on(folder: Path, report: Say) -> Iterator[None]:
 
 def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str, strategy, report: Say):
     """The layers, and the recipe with every choice made."""
-    from kerasft.backbones.load import load_backbone, load_text_functions
-    from kerasft.network import Network
+    from kerasft.backbones.load import load_text_functions
 
     text = load_text_functions(source)
     if task.fits:
@@ -132,7 +140,7 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
     max_length = min(recipe.max_length, text.max_length)
     if max_length < recipe.max_length:
         report(f"Backbone {recipe.backbone} takes {max_length} tokens at most: max_length is {max_length}.")
-    backbone = load_backbone(source)
+    backbone = load_source(recipe, source)
     make_lean(backbone)
     chosen = {
         "max_length": max_length,
@@ -151,7 +159,11 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
         f"Backbone {recipe.backbone}: {backbone.family}, {len(backbone.blocks)} blocks of {backbone.hidden_size}, "
         f"{precision}{describe_devices(strategy)}"
     )
-    return text, Network(backbone, runs.make_head(task, recipe, backbone, text, sets.scheme)), recipe
+    if is_new(recipe.backbone) and recipe.learning.phases[0].unfrozen != "all":
+        report(
+            "Warning: the backbone begins with random weights, and phase 1 keeps some of them: plan=full trains all."
+        )
+    return text, runs.make_network(task, recipe, backbone, text, sets.scheme), recipe
 
 
 def examples(here: Ready, folder: Path) -> list:
