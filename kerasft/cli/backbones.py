@@ -39,9 +39,7 @@ def fetch(name: str) -> None:
     new = resolve(name).kind == "new"
     click.echo(locate(name, report=_say, weights=not new))
     if new:
-        _say(
-            f"{name}: each run makes its own by its seed; only the vocabulary comes from elsewhere, and is in the cache."
-        )
+        _say(f"{name}: each run makes its own, by its seed; the vocabulary alone is fetched.")
 
 
 def _say(line: str) -> None:

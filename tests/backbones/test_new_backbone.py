@@ -6,7 +6,7 @@ import pytest
 from kerasft.backbones import fetch as fetching
 from kerasft.backbones.load import load_backbone, load_text_functions
 from kerasft.backbones.locate import locate, resolve
-from kerasft.backbones.new import parse_new, usual_vocabulary, write_new
+from kerasft.backbones.new import load_new, parse_new, usual_vocabulary, write_definition, write_new
 from kerasft.errors import KerasftError
 from tests.toy_gpt2 import train, write_files
 
@@ -134,4 +134,34 @@ def test_without_a_vocabulary_of_its_own_it_has_the_familys(monkeypatch, tmp_pat
     monkeypatch.setenv("KERASFT_CACHE", str(tmp_path))
     new = parse_new("new:gpt2")
     assert usual_vocabulary(new) == usual_vocabulary(new) == locate("gpt2-vocabulary") == tmp_path / "gpt2-vocabulary"
+    assert locate("new:gpt2?layers=2", weights=False) == tmp_path / "gpt2-vocabulary"
     assert asked == ["gpt2-vocabulary"]
+
+
+def test_a_name_is_looked_at_and_has_no_files():
+    source = resolve("new:gpt2?layers=2")
+    assert (source.name, source.kind, source.family) == ("new:gpt2?layers=2", "new", "gpt2")
+    with pytest.raises(KerasftError, match="has no files: each run makes its own"):
+        locate("new:gpt2?layers=2")
+    with pytest.raises(KerasftError, match='Did you mean "layers"'):
+        resolve("new:gpt2?layer=2")
+    with pytest.raises(KerasftError, match="or one from scratch such as new:gpt2"):
+        resolve("no_such_backbone")
+
+
+def test_a_definition_and_a_seed_are_the_whole_backbone(folder, vocabulary, tmp_path):
+    import keras
+
+    definition = write_definition(parse_new(SMALL), vocabulary, tmp_path / "definition")
+    assert not [path for path in definition.rglob("*") if path.suffix == ".h5"]
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        made = load_new(definition, seed=3)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert made.blocks[0].compute_dtype == "bfloat16"
+    for ours, theirs in zip(made.model.get_weights(), load_backbone(folder).model.get_weights(), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, theirs)
+    assert load_text_functions(definition).vocabulary == load_text_functions(folder).vocabulary

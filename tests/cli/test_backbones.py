@@ -62,3 +62,12 @@ def test_fetch_lets_the_users_mistake_rise_for_the_main_group():
     result = run("fetch", "minilmm")
     assert isinstance(result.exception, KerasftError)
     assert 'Did you mean "minilm"' in str(result.exception)
+
+
+def test_fetch_of_a_new_one_gets_its_vocabulary(tmp_path, monkeypatch):
+    monkeypatch.setattr("kerasft.backbones.new.fetch", lambda name, report: tmp_path / name)
+    result = run("fetch", "new:gpt2?layers=2&hidden=64")
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(tmp_path / "gpt2-vocabulary")
+    assert "each run makes its own, by its seed; the vocabulary alone is fetched" in result.stderr
+    assert "unknown key 'layer'" in str(run("fetch", "new:gpt2?layer=2").exception)

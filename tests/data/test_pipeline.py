@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kerasft.backbones.load import load_text_functions
 from kerasft.data.encode import encode
-from kerasft.data.pipeline import padded, shuffled_batches, sorted_batches, token_batch
+from kerasft.data.pipeline import Encoded, padded, shuffled_batches, sorted_batches, token_batch
 from kerasft.data.row_file import RowFile
 from kerasft.data.rows import end_to_end
 from tests.toy import toy_rows
@@ -167,3 +167,14 @@ def test_the_texts_of_a_row_are_sequences_of_their_own_and_go_into_a_batch_toget
     for place, one in enumerate(alone):
         expected = token_batch(one, rows)["token_ids"]
         np.testing.assert_array_equal(found[place::3, : expected.shape[1]], expected)
+
+
+def test_a_padding_mask_that_numbers_texts_is_kept():
+    starts = np.array([0, 3, 8])
+    inputs = {"token_ids": np.arange(8, dtype=np.int32)}
+    encoded = Encoded(inputs, starts, np.diff(starts).astype(np.int32), {"token_ids": 99, "padding_mask": 0})
+    assert token_batch(encoded, np.array([1, 0]))["padding_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
+    numbered = replace(encoded, inputs={**inputs, "padding_mask": np.array([1, 1, 2, 1, 2, 2, 3, 3], np.int32)})
+    batch = token_batch(numbered, np.array([1, 0]))
+    assert batch["padding_mask"].tolist() == [[1, 2, 2, 3, 3], [1, 1, 2, 0, 0]]
+    assert batch["token_ids"].tolist() == [[3, 4, 5, 6, 7], [0, 1, 2, 99, 99]]
