@@ -167,3 +167,17 @@ def test_the_texts_of_a_row_are_sequences_of_their_own_and_go_into_a_batch_toget
     for place, one in enumerate(alone):
         expected = token_batch(one, rows)["token_ids"]
         np.testing.assert_array_equal(found[place::3, : expected.shape[1]], expected)
+
+
+def test_the_tokeniser_is_traced_once_for_all_rows(text, monkeypatch):
+    traced = []
+    original = type(text).graph
+
+    def counted(self, key, make):
+        return original(self, key, lambda: traced.append(key) or make())
+
+    monkeypatch.setattr(type(text), "graph", counted)
+    for rows in (["a film"], ["a joyless film", ""]):
+        one, other = encode(text, [rows], 31), encode(text, [rows], 17)
+        np.testing.assert_array_equal(one.inputs["token_ids"], other.inputs["token_ids"])
+    assert traced == [("encode", 1, 0, 31, None), ("encode", 1, 0, 17, None)]
