@@ -1,7 +1,7 @@
 """One view of every family: what training and export need of a backbone, and nothing of how it is made."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,6 +143,7 @@ class TextFunctions:
             marked) -> `Mark`.
         filling: () -> what the pieces are as fillings of a gap in a text.
         spelling: None where the family writes no text.
+        graphs: of `graph`.
     """
 
     family: str
@@ -156,3 +157,17 @@ class TextFunctions:
     mark: Callable[[Any, Any], Mark]
     filling: Callable[[], Filling]
     spelling: Spelling | None = None
+    graphs: list[tuple[Any, Callable]] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def graph(self, key: Any, make: Callable[[], Callable]) -> Callable:
+        """A graph made of these functions, traced once for all who ask for the same: that takes seconds.
+
+        Args:
+            key: what it depends on beside them; compared by `==`.
+            make: () -> the graph.
+        """
+        for known, graph in self.graphs:
+            if known == key:
+                return graph
+        self.graphs.append((key, make()))
+        return self.graphs[-1][1]

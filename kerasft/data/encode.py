@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,8 @@ def encode(
     import tensorflow as tf
 
     places = [] if marked is None else [marked]
-    specs = [tf.TensorSpec([None], dtype) for dtype in (*(tf.string for _ in columns), *(tf.int32 for _ in places))]
-
-    @tf.function(input_signature=[specs])
-    def tokens(inputs):
-        texts, marks = inputs[: len(columns)], inputs[len(columns) :]
-        return (_sequences if overlap is None else _windows)(text, texts, max_length, overlap, *marks)
-
+    key = ("encode", len(columns), len(places), max_length, overlap)
+    tokens = text.graph(key, partial(_graph, text, *key[1:]))
     names = [name for name in text.padding if name != _MASK]
     lengths, chunks = [np.zeros(1, np.int64)], []
     with _sinks(names, folder) as (add, finished):
@@ -81,6 +77,19 @@ def encode(
         padding=text.padding,
         places=None if overlap is None else Places(**{name: whole(name, dtype) for name, dtype in _PLACES.items()}),
     )
+
+
+def _graph(text: TextFunctions, columns: int, marked: int, max_length: int, overlap: int | None) -> Callable:
+    import tensorflow as tf
+
+    specs = [tf.TensorSpec([None], dtype) for dtype in (*[tf.string] * columns, *[tf.int32] * marked)]
+
+    @tf.function(input_signature=[specs])
+    def tokens(inputs):
+        texts, marks = inputs[:columns], inputs[columns:]
+        return (_sequences if overlap is None else _windows)(text, texts, max_length, overlap, *marks)
+
+    return tokens
 
 
 def encode_rows(

@@ -69,11 +69,15 @@ def token_ids(text: Any, texts: Sequence[str | bytes]) -> Ragged:
     """
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def tokens(some):
-        ids = text.tokenize(some).ids
-        return ids.values, ids.row_lengths()
+    def make():
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def tokens(some):
+            ids = text.tokenize(some).ids
+            return ids.values, ids.row_lengths()
 
+        return tokens
+
+    tokens = text.graph("token_ids", make)
     flat, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     for start in range(0, len(texts), _ROWS):
         values, counts = tokens(tf.constant(list(texts[start : start + _ROWS]), tf.string))

@@ -1,7 +1,7 @@
 """From logits to what is served: the same functions that the export holds, on rows as training has them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,6 @@ class Asked:
     max_length: int
     inputs: Values
     encoded: Encoded
-    _graphs: list = field(default_factory=list, init=False, compare=False)
 
     def logits(self, model, batch_of: BatchOf, batch_size: int) -> Logits:
         """The model's logits for the rows, as `answers` takes them."""
@@ -77,19 +76,17 @@ class Asked:
         return joined(parts)
 
     def _graph(self, respond: Callable, scheme: Scheme, shape: Sequence[int]) -> Callable:
-        """(inputs, windows' logits) -> the answers, as a graph: decoding walks from word to word. Traced once."""
+        """(inputs, windows' logits) -> the answers, as a graph: decoding walks from word to word."""
         import tensorflow as tf
 
-        for known, graph in self._graphs:
-            if known == (respond, scheme):
-                return graph
+        def make():
+            @tf.function(input_signature=[input_specs(self.task), tf.TensorSpec([None, None, *shape], tf.float32)])
+            def graph(inputs, stacked):
+                return respond(stacked, scheme, read_inputs(self.text, inputs, self.task, self.max_length))
 
-        @tf.function(input_signature=[input_specs(self.task), tf.TensorSpec([None, None, *shape], tf.float32)])
-        def graph(inputs, stacked):
-            return respond(stacked, scheme, read_inputs(self.text, inputs, self.task, self.max_length))
+            return graph
 
-        self._graphs.append(((respond, scheme), graph))
-        return graph
+        return self.text.graph(("answer", respond, scheme, self.task, self.max_length, shape), make)
 
 
 def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -178,3 +178,17 @@ def test_a_padding_mask_that_numbers_texts_is_kept():
     batch = token_batch(numbered, np.array([1, 0]))
     assert batch["padding_mask"].tolist() == [[1, 2, 2, 3, 3], [1, 1, 2, 0, 0]]
     assert batch["token_ids"].tolist() == [[3, 4, 5, 6, 7], [0, 1, 2, 99, 99]]
+
+
+def test_the_tokeniser_is_traced_once_for_all_rows(text, monkeypatch):
+    traced = []
+    original = type(text).graph
+
+    def counted(self, key, make):
+        return original(self, key, lambda: traced.append(key) or make())
+
+    monkeypatch.setattr(type(text), "graph", counted)
+    for rows in (["a film"], ["a joyless film", ""]):
+        one, other = encode(text, [rows], 31), encode(text, [rows], 17)
+        np.testing.assert_array_equal(one.inputs["token_ids"], other.inputs["token_ids"])
+    assert traced == [("encode", 1, 0, 31, None), ("encode", 1, 0, 17, None)]
