@@ -135,7 +135,7 @@ def _describe(network: Network, phase: Phase, line: Frontier, cached: bool) -> d
     trained = sum(math.prod(weight.shape) for weight in every if weight.trainable)
     total = sum(math.prod(weight.shape) for weight in every)
     blocks = len(network.backbone.blocks)
-    names = ["the head"]
+    names = ["the head"] if network.head.weights else []
     if line.block < blocks:
         what = f"rank {phase.lora} factors in " if phase.lora else ""
         some = f"blocks {line.block + 1} to {blocks}" if line.block + 1 < blocks else f"block {blocks}"

@@ -14,6 +14,7 @@ import numpy as np
 from kerasft import run as runs
 from kerasft.backbones.setting import is_new
 from kerasft.data.prepare import Sets, prepare_sets
+from kerasft.errors import KerasftError
 from kerasft.lean import make_lean
 from kerasft.lora import check_rank
 from kerasft.start import start_tensorflow
@@ -31,7 +32,7 @@ from kerasft.training.devices import (
 from kerasft.training.order import Order
 from kerasft.training.phases import batch_size, check_sizes, check_together, plan
 from kerasft.training.progress import Say
-from kerasft.training.recipe import Recipe
+from kerasft.training.recipe import Phase, Recipe
 from kerasft.training.source import define_source, find_source, load_source, vocabulary_fingerprint
 from kerasft.training.stopping import Stop, Stopped, stoppable
 
@@ -145,7 +146,7 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
     chosen = {
         "max_length": max_length,
         "batch_size": batch_size(recipe, len(sets.train)),
-        "phases": plan(recipe, len(backbone.blocks)),
+        "phases": _worth(task, plan(recipe, len(backbone.blocks))),
         "precision": precision,
     }
     recipe = recipe.having(**chosen, plan="gradual", epochs=None, learning_rate=None)
@@ -164,6 +165,21 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
             "Warning: the backbone begins with random weights, and phase 1 keeps some of them: plan=full trains all."
         )
     return text, runs.make_network(task, recipe, backbone, text, sets.scheme), recipe
+
+
+def _worth(task: Task, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    """The phases that train something: the head of a task that writes is the backbone's own embeddings.
+
+    Raises:
+        KerasftError: there is none.
+    """
+    kept = tuple(phase for phase in phases if not (task.writes and phase.unfrozen == "head"))
+    if not kept:
+        raise KerasftError(
+            f"Task '{task.name}' has a head without weights of its own, so a phase of the head alone trains nothing: pass "
+            "another plan, such as full or top-2."
+        )
+    return kept
 
 
 def examples(here: Ready, folder: Path) -> list:

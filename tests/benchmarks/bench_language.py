@@ -15,7 +15,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ class Corpus:
 
     Attributes:
         task: kerasft's.
-        rows: (data root, folder for the files) -> files to learn from and held out.
+        rows: (data root, folder for the files, the most rows or None) -> files to learn from and held out.
         epochs: over the training rows.
         vocabulary: pieces to learn.
         max_length: tokens of a sequence.
@@ -39,7 +39,7 @@ class Corpus:
     """
 
     task: str
-    rows: Callable[[Path, Path], tuple[Path, Path]]
+    rows: Callable[[Path, Path, int | None], tuple[Path, Path]]
     epochs: int
     vocabulary: int
     max_length: int
@@ -48,7 +48,7 @@ class Corpus:
 
 def _pairs(folder: Path, rows: list[tuple[str, str]], held_out: int, names: tuple[str, str]) -> tuple[Path, Path]:
     """Two CSV files; every so many-th row is held out."""
-    every = len(rows) // held_out
+    every = max(len(rows) // held_out, 2)
     sides = {"train": [row for number, row in enumerate(rows) if number % every], "dev": rows[::every]}
     for side, some in sides.items():
         with open(folder / f"{side}.csv", "w", newline="", encoding="utf-8") as file:
@@ -56,26 +56,28 @@ def _pairs(folder: Path, rows: list[tuple[str, str]], held_out: int, names: tupl
     return folder / "train.csv", folder / "dev.csv"
 
 
-def tatoeba(root: Path, folder: Path) -> tuple[Path, Path]:
+def tatoeba(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
     with open(root / "translation" / "tatoeba_en_zh" / "train.csv", newline="", encoding="utf-8") as file:
         rows = [(row["source"], row["target"]) for row in csv.DictReader(file)]
-    return _pairs(folder, rows, 500, ("source", "target"))
+    return _pairs(folder, rows[:most], 500, ("source", "target"))
 
 
-def multi30k(root: Path, folder: Path) -> tuple[Path, Path]:
+def multi30k(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
     data = root / "translation" / "multi30k"
     lines = {name: (data / name).read_text(encoding="utf-8").splitlines() for name in ("train.en", "train.de")}
-    return _pairs(folder, list(zip(lines["train.en"], lines["train.de"], strict=True)), 1000, ("source", "target"))
+    return _pairs(
+        folder, list(zip(lines["train.en"], lines["train.de"], strict=True))[:most], 1000, ("source", "target")
+    )
 
 
-def code(root: Path, folder: Path) -> tuple[Path, Path]:
+def code(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
     found = json.loads((root / "code" / "conala" / "train.json").read_text(encoding="utf-8"))
     rows = [(row["intent"], row["code"]) for row in found if row.get("intent") and row.get("code", "").strip()]
-    return _pairs(folder, rows, 300, ("prompt", "code"))
+    return _pairs(folder, rows[:most], 300, ("prompt", "code"))
 
 
-def shakespeare(root: Path, folder: Path) -> tuple[Path, Path]:
-    documents = (root / "lm" / "tinyshakespeare.txt").read_text(encoding="utf-8").split("\n\n")
+def shakespeare(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
+    documents = (root / "lm" / "tinyshakespeare.txt").read_text(encoding="utf-8").split("\n\n")[:most]
     kept = round(0.9 * len(documents))
     for name, some in (("train.txt", documents[:kept]), ("dev.txt", documents[kept:])):
         (folder / name).write_text("\n\n".join(some) + "\n", encoding="utf-8")
@@ -175,14 +177,17 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, help="instead of each corpus' own")
+    parser.add_argument("--limit", type=int, help="rows of a corpus, to try the script out")
     parser.add_argument("--results", type=Path, default=Path("language.json"))
     options = parser.parse_args()
     results = {}
     for name in options.corpora:
         corpus = CORPORA[name]
+        corpus = replace(corpus, epochs=options.epochs or corpus.epochs)
         with tempfile.TemporaryDirectory(prefix="kerasft-language-") as made:
             folder = Path(made)
-            train, held_out = corpus.rows(options.data_root, folder)
+            train, held_out = corpus.rows(options.data_root, folder, options.limit)
             ours = run_kerasft(corpus, train, held_out, folder / "run", options)
             rows, score = sequences(folder / "run", held_out, corpus.written, folder, train)
             theirs = run_peer(corpus, rows, options)

@@ -137,6 +137,7 @@ def test_tokens_that_are_cut_off_are_no_bytes_of_the_figures(gpt2_text):
         ("translation", {"template": "{target}: {source}"}, "{source} behind {target}"),
         ("dialogue", {"template": "{turn}"}, "no {reply}"),
         ("causal-lm", {"template": "{text}"}, "has no use for 'template'"),
+        ("summarization", {"plan": "head"}, "a phase of the head alone trains nothing"),
         ("summarization", {"label_smoothing": 0.1}, "has no use for 'label_smoothing'"),
         ("sentiment", {"beams": 4}, "has no use for 'beams'"),
     ],
@@ -146,3 +147,19 @@ def test_settings_that_mean_nothing(name, settings, message, toy_gpt2, tmp_path)
         kerasft.fit(name, backbone=str(toy_gpt2), output=tmp_path / "run", report=lambda line: None, **settings)
     assert message in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+def test_a_plan_leaves_out_the_phase_of_a_head_without_weights(toy_gpt2, tmp_path):
+    run = kerasft.fit(
+        "translation",
+        backbone=str(toy_gpt2),
+        output=tmp_path / "run",
+        plan="top-1",
+        epochs=1,
+        eval_texts=0,
+        max_length=48,
+        precision="float32",
+        report=lambda line: None,
+    )
+    (phase,) = run.metrics["phases"]
+    assert phase["trains"].startswith("block 2 of 2:")
