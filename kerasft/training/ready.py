@@ -176,8 +176,8 @@ def _worth(task: Task, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
     kept = tuple(phase for phase in phases if not (task.writes and phase.unfrozen == "head"))
     if not kept:
         raise KerasftError(
-            f"Task '{task.name}' has a head without weights of its own, so a phase of the head alone trains nothing: pass "
-            "another plan, such as full or top-2."
+            f"Task '{task.name}' has a head without weights of its own, so a phase of the head alone trains nothing: "
+            "pass another plan, such as full or top-2."
         )
     return kept
 
