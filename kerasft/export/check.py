@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from kerasft.errors import KerasftError
+from kerasft.export.compare import Difference, compare, sizes
 from kerasft.export.contracts import FAILED, NOTE, OK, judge
 from kerasft.export.hostile import HOSTILE_TEXTS, hostile_numbers
 from kerasft.export.messages import messages
-from kerasft.export.proof import Answer, Difference, ask, compare, sizes
+from kerasft.export.proof import Answer, ask
 from kerasft.export.prover import unpack
 from kerasft.export.servable import Inspection, inspect
 from kerasft.export.session import Signature

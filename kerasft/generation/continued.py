@@ -78,5 +78,5 @@ def _behind_each_other(prompts: tf.RaggedTensor, so_far: tf.RaggedTensor, end: i
     """Prompts and texts as one; the end-of-text token stands for an empty prompt, as it does without a text."""
     prompts, so_far = (tf.cast(tokens, tf.int32).with_row_splits_dtype(tf.int64) for tokens in (prompts, so_far))
     is_empty = tf.cast(tf.equal(prompts.row_lengths(), 0), tf.int64)
-    ends = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(is_empty)], end), is_empty)
+    ends = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(is_empty)], end), is_empty, validate=False)
     return tf.concat([ends, prompts, so_far], axis=1)
