@@ -93,7 +93,7 @@ def make_service(task: Task, text: TextFunctions, backbone: Backbone, scheme: Sc
         if numbers["beams"] > 1:
             penalty, most = numbers["length_penalty"], numbers["max_new_tokens"]
             found = search(generator, prompts, numbers["beams"], stop, penalty, most, faults)
-            del found["score"]
+            found.pop("score")
         else:
             found = generate(generator, prompts, stop, faults, **_of_recipe(numbers))
         return {**found, "text": spoken(found, "text")}

@@ -62,7 +62,7 @@ def test_other_answers_stay_as_they_are():
     label = {"label": np.array([b"x"], object)}
     assert with_strays(label, label) == (label, label, 0)
     fewer = {name: value[:1] for name, value in RIGHT.items()}
-    with pytest.raises(Difference, match="expected object|expected"):
+    with pytest.raises(Difference, match="expected object"):
         compare(*with_strays(RIGHT, fewer)[:2], 1e-5)
 
 
