@@ -23,13 +23,15 @@ def scheme_for(task: str, **writing) -> Scheme:
 def parts(folder):
     """A backbone that finds digits far more probable than all else, and the text functions."""
     text, backbone = load_text_functions(folder), load_backbone(folder)
-    table = np.zeros_like(np.asarray(backbone.token_embedding.embeddings))
+    embedding = backbone.token_embedding
+    table = np.random.default_rng(5).normal(scale=0.7, size=embedding.embeddings.shape)
     digits = [text.spelling.pieces.index(str(digit).encode()) for digit in range(10)]
-    table[digits] = np.random.default_rng(5).normal(scale=1.0, size=(10, table.shape[1]))
+    # The last norm shifts each hidden state far along one axis, on which digits lie on the one side and all else not.
+    table[:, 0] = -3.0
     table[digits, 0] = 3.0
     norm = backbone.model.layer_norm
     norm.beta.assign(np.eye(1, table.shape[1])[0] * 10.0)
-    backbone.token_embedding.embeddings.assign(table)
+    embedding.embeddings.assign(table)
     # Places differ much, so that answers do not repeat themselves.
     places = backbone.model.position_embedding.position_embeddings
     places.assign(np.random.default_rng(6).normal(scale=2.0, size=places.shape))

