@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
@@ -80,28 +80,33 @@ def make_service(task: Task, text: TextFunctions, backbone: Backbone, scheme: Sc
     generator = make_generator(backbone, text, _PRECISIONS[numbers["export_weights"]], max_length)
     stop = [string.encode() for string in numbers["stop"]]
     writes, texts = task.writes, input_specs(task)
+    string = tf.TensorSpec([None], tf.string)
+    # One function in the graph, whoever calls it: half of all nodes would be copies of it.
+    text = replace(text, tokenize=tf.function(text.tokenize, input_signature=[string]))
+    knobs = {name: tf.TensorSpec([None], dtype) for name, dtype in DTYPES._asdict().items()} | {STOP_STRING: string}
+    defaults = {**_of_recipe(numbers), STOP_STRING: ""}
 
     def prompts_of(inputs: Mapping[str, tf.Tensor]) -> tuple[tf.RaggedTensor, tf.Tensor]:
         return writes.prompts(text, scheme, {name: inputs[name] for name in texts})
 
-    def spoken(found: dict, name: str) -> tf.Tensor:
-        # An answer that begins with what a template has there is taken for one; an error's is empty anyway.
-        return writes.spoken(scheme, found[name])
+    def spoken(found: dict) -> tf.Tensor:
+        return writes.spoken(scheme, found["text"])
 
-    def by_recipe(inputs):
-        prompts, faults = prompts_of(inputs)
-        if numbers["beams"] > 1:
-            penalty, most = numbers["length_penalty"], numbers["max_new_tokens"]
-            found = search(generator, prompts, numbers["beams"], stop, penalty, most, faults)
-            found.pop("score")
-        else:
-            found = generate(generator, prompts, stop, faults, **_of_recipe(numbers))
-        return {**found, "text": spoken(found, "text")}
-
-    def by_knobs(inputs):
+    def drawn(inputs):
         prompts, faults = prompts_of(inputs)
         found = generate(generator, prompts, stop, faults, **_knobs_in(inputs))
-        return {**found, "text": spoken(found, "text")}
+        return {**found, "text": spoken(found)}
+
+    by_knobs = _signature(drawn, {**texts, **knobs}, defaults)
+
+    def by_recipe(inputs):
+        if numbers["beams"] == 1:
+            return by_knobs.function(**inputs)
+        prompts, faults = prompts_of(inputs)
+        penalty, most = numbers["length_penalty"], numbers["max_new_tokens"]
+        found = search(generator, prompts, numbers["beams"], stop, penalty, most, faults)
+        found.pop("score")
+        return {**found, "text": spoken(found)}
 
     def scored(inputs):
         prompts, faults = prompts_of(inputs)
@@ -115,16 +120,13 @@ def make_service(task: Task, text: TextFunctions, backbone: Backbone, scheme: Sc
             return text.tokenize(some).ids
 
         found = continue_texts(generator, tokenize, prompts, inputs[SO_FAR], stop, faults, **_knobs_in(inputs))
-        return {**found, ANSWER: spoken(found, "text")}
+        return {**found, ANSWER: spoken(found)}
 
-    string = tf.TensorSpec([None], tf.string)
-    knobs = {name: tf.TensorSpec([None], dtype) for name, dtype in DTYPES._asdict().items()} | {STOP_STRING: string}
-    defaults = {**_of_recipe(numbers), STOP_STRING: ""}
     return Service(
         generator,
         {
             DEFAULT: _signature(by_recipe, texts),
-            GENERATE: _signature(by_knobs, {**texts, **knobs}, defaults),
+            GENERATE: by_knobs,
             SCORE: _signature(scored, {**texts, ANSWER: string}),
             CONTINUE: _signature(continued, {**texts, SO_FAR: string, **knobs}, defaults),
         },
