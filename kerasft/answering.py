@@ -63,6 +63,8 @@ def open_answerer(target: Run | str | Path) -> Answerer:
 def _run_answerer(run: Run) -> Answerer:
     import tensorflow as tf
 
+    if run.task.writes:
+        return _writing_answerer(run)
     from kerasft.export.saved_model import answer_function
 
     answers = answer_function(run.task, run.text, run.network, run.recipe.max_length)
@@ -73,6 +75,19 @@ def _run_answerer(run: Run) -> Answerer:
 
     def answer(inputs):
         outputs = graph(input_tensors(inputs, run.task))
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return Answerer(run.task, run.scheme, run.recipe.columns, answer, run)
+
+
+def _writing_answerer(run: Run) -> Answerer:
+    """Of what would be exported: the same generator, with the same knobs."""
+    from kerasft.generation.service import DEFAULT, make_service
+
+    service = make_service(run.task, run.text, run.network.backbone, run.scheme, run.recipe.max_length)
+
+    def answer(inputs):
+        outputs = service.signatures[DEFAULT].function(**input_tensors(inputs, run.task))
         return {name: value.numpy() for name, value in outputs.items()}
 
     return Answerer(run.task, run.scheme, run.recipe.columns, answer, run)

@@ -52,12 +52,13 @@ def write_files(folder: Path, vocabulary: dict[str, int], merges, names=("vocab.
     return folder
 
 
-def write_backbone(folder: Path, dropout: float = 0.1) -> Path:
-    """A Keras preset folder: GPT-2, 2 blocks of 16, random weights from a fixed seed."""
+def write_backbone(folder: Path, dropout: float = 0.1, trained=None) -> Path:
+    """A Keras preset folder: GPT-2, 2 blocks of 16, random weights from a fixed seed; vocabulary and merges as `train`
+    gives them."""
     import keras
     import keras_nlp
 
-    vocabulary, merges = train()
+    vocabulary, merges = trained or train()
     keras.utils.set_random_seed(1)
     backbone = keras_nlp.models.GPT2Backbone(
         vocabulary_size=len(vocabulary),

@@ -10,19 +10,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
 from kerasft.errors import KerasftError
 from kerasft.export import prover
 from kerasft.export.capi import SessionError, as_array
+from kerasft.export.compare import Difference, compare, sizes
+from kerasft.export.strays import most_strays, with_strays
 
 ROWS_ALONE = 32
-_PADDING = (b"", 0, -1)
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,19 @@ class Case:
         expected: alias -> array with the rows first; strings as object arrays of bytes. Outputs not named here are
             not compared.
         what: names the rows in messages, as in "evaluation rows".
+        alone: how many of the rows are asked by themselves too, the first ones.
+        tolerance: the largest difference of two floats; that of the proof when None.
+        strays: of a task that writes, the share of answers that rounding may lead elsewhere; see
+            `kerasft.export.strays`.
     """
 
     signature: str
     feeds: Mapping[str, Sequence | np.ndarray]
     expected: Mapping[str, np.ndarray]
     what: str
+    alone: int = ROWS_ALONE
+    tolerance: float | None = None
+    strays: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,10 +129,10 @@ def _answer(reply: dict) -> Answer:
     return Answer({alias: prover.unpack(value) for alias, value in reply["outputs"].items()})
 
 
-def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5) -> dict:
+def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5, timeout: float = 900.0) -> dict:
     """Compares an export's answers with the expected ones, whatever the batch.
 
-    Every case runs as one batch, with no row at all, and each of its first `ROWS_ALONE` rows by itself. Strings and
+    Every case runs as one batch, with no row at all, and each of its first rows by itself. Strings and
     integers must be equal, floats within `tolerance`, times the largest of their output where that is above 1. One
     exception: a string per row may differ where the row's two best values in a float output [B, C] are tied within
     `tolerance`, and so may a string in a ranked list beside scores [B, M, K]; such rows are counted in the record.
@@ -133,6 +141,7 @@ def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5) -> dict:
         folder: the version folder, not yet published.
         cases: rows with the Keras model's own answers.
         tolerance: the largest absolute difference of two floats.
+        timeout: seconds for all of it.
 
     Returns:
         A JSON-able record: cases, rows, requests, the largest difference, ties, loader, versions, seconds.
@@ -152,20 +161,24 @@ def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5) -> dict:
         requests.append((case.signature, feeds))
         plans.append((case, f"{case.what}, the whole batch", slice(None), False))
         # NumPy forgets the type of an empty list; a slice of the batch keeps it.
-        pieces = [slice(0, 0)] + [slice(row, row + 1) for row in range(min(rows.pop(), ROWS_ALONE))]
+        pieces = [slice(0, 0)] + [slice(row, row + 1) for row in range(min(rows.pop(), case.alone))]
         for piece in pieces:
             requests.append((case.signature, {alias: value[piece] for alias, value in feeds.items()}))
             what = f"{case.what}, row {piece.start} alone" if piece.stop else f"{case.what}, a batch of no rows"
             plans.append((case, what, piece, True))
-    answers, record = ask(folder, requests)
-    largest, ties = 0.0, 0
+    answers, record = ask(folder, requests, timeout)
+    largest, ties, strays = 0.0, 0, Counter()
     for (case, what, piece, alone), answer in zip(plans, answers, strict=True):
         if answer.error is not None:
             raise KerasftError(f"{what}: signature {case.signature} failed in the C++ runtime: {answer.error[:500]}")
         expected = {alias: value[piece] for alias, value in case.expected.items()}
+        found = answer.outputs
+        if case.strays:
+            expected, found, astray = with_strays(expected, found)
+            strays[case.what] += astray
         try:
             difference, tied = compare(
-                *(expected, answer.outputs, tolerance),
+                *(expected, found, tolerance if case.tolerance is None else case.tolerance),
                 padded=alone,
                 first_row=piece.start or 0,
                 sizes=sizes(case.expected),
@@ -173,125 +186,23 @@ def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5) -> dict:
         except Difference as error:
             raise KerasftError(f"{what}: {error} Nothing is published.") from None
         largest, ties = max(largest, difference), ties + (0 if alone else tied)
+    _check_strays(cases, strays)
     rows = [len(next(iter(case.expected.values()))) for case in cases]
     listed = [
         {"what": case.what, "signature": case.signature, "rows": count} for case, count in zip(cases, rows, strict=True)
     ]
     totals = {"cases": listed, "rows": sum(rows), "requests": len(requests), "tolerance": tolerance}
-    totals |= {"max_difference": largest, "ties": ties}
+    totals |= {"max_difference": largest, "ties": ties, "strays": strays.total()}
     return {**totals, **record, "seconds": round(time.monotonic() - start, 3)}
 
 
-class Difference(Exception):
-    """Two answers differ; the message names output, row, expected and found."""
-
-
-def sizes(outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The largest size of each output of floats: what rounding is measured against."""
-    return {
-        alias: float(np.max(np.abs(value), initial=0.0, where=np.isfinite(value)))
-        for alias, value in outputs.items()
-        if value.dtype.kind == "f"
-    }
-
-
-def compare(
-    expected: Mapping,
-    found: Mapping,
-    tolerance: float,
-    padded=False,
-    first_row=0,
-    sizes: Mapping[str, float] = MappingProxyType({}),
-) -> tuple[float, int]:
-    """Compares two answers, output by output.
-
-    Args:
-        expected: alias -> array.
-        found: alias -> array; may hold more outputs.
-        tolerance: the largest absolute difference of two floats of a size up to 1.
-        padded: let `found` be narrower than `expected` where only padding (b"", 0, -1) is missing: a row alone is
-            padded to its own length, not to the longest of its batch.
-        first_row: the number of the first row, for the message.
-        sizes: of the outputs that may be larger than 1, such as numbers in the data's own units.
-
-    Returns:
-        The largest difference of floats, as a share of its output's size where that is above 1; and in how many rows a
-        tie explains another string.
-
-    Raises:
-        Difference: the first one found.
-    """
-    tied = np.zeros(max((len(value) for value in expected.values()), default=0), dtype=bool)
-    ranked = _ranked_ties(expected, tolerance)
-    for value in expected.values():
-        if value.dtype.kind == "f" and value.ndim == 2 and value.shape[1] > 1 and len(value) == len(tied):
-            best = np.sort(value, axis=1)[:, -2:]
-            # Two places that only fill a list up are no tie.
-            tied |= (best[:, 1] - best[:, 0] <= tolerance) & (best[:, 1] != 0)
-    for places in ranked.values():
-        if len(places) == len(tied):
-            tied |= np.any(places[:, :, 0], axis=1)
-    largest, ties = 0.0, 0
-    for alias, want in expected.items():
-        if alias not in found:
-            raise Difference(f"output {alias} is missing; found {', '.join(found) or 'none'}.")
-        have = found[alias]
-        if padded and have.ndim == want.ndim:
-            want = _unpad(want, have)
-        if have.shape != want.shape or have.dtype != want.dtype:
-            shapes = f"expected {want.dtype} {list(want.shape)}, found {have.dtype} {list(have.shape)}"
-            raise Difference(f"output {alias}: {shapes}.")
-        if want.dtype.kind in "fcV":
-            with np.errstate(invalid="ignore"):
-                gap = np.abs(want.astype(np.complex128) - have.astype(np.complex128))
-            same = (want == have) | (np.isnan(want) & np.isnan(have))
-            gap = gap / max(1.0, sizes.get(alias, 0.0))
-            wrong = ~same & ~(gap <= tolerance)
-            largest = max(largest, float(np.max(gap[~same & ~wrong], initial=0.0)))
-        else:
-            wrong = want != have
-            if want.dtype == object and want.ndim == 1:
-                ties = max(ties, int(np.sum(wrong & tied)))
-                wrong = wrong & ~tied
-            elif want.dtype == object and expected[alias].shape in ranked:
-                places = ranked[expected[alias].shape][tuple(slice(size) for size in want.shape)]
-                ties = max(ties, int(np.sum(np.any(wrong & places, axis=(1, 2)))))
-                wrong = wrong & ~places
-        if np.any(wrong):
-            place = tuple(int(axis[0]) for axis in np.nonzero(wrong))
-            row = f"row {place[0] + first_row}" if place else "its one value"
-            at = f" at {list(place[1:])}" if place[1:] else ""
-            raise Difference(f"output {alias}, {row}{at}: expected {_shown(want[place])}, found {_shown(have[place])}.")
-    return largest, ties
-
-
-def _ranked_ties(expected: Mapping, tolerance: float) -> dict[tuple[int, ...], np.ndarray]:
-    """Where ranked lists may have other strings: of each shape [B, M, K] of scores, best first, bool[B, M, K].
-
-    A score that is within `tolerance` of the one above or below it is tied. So is the last one, for what was below it
-    is not told. A place that only fills a list up has the score 0, and no tie.
-    """
-    found = {}
-    for value in expected.values():
-        if value.dtype.kind == "f" and value.ndim == 3 and value.shape[2] > 1:
-            close = np.abs(np.diff(value, axis=2)) <= tolerance
-            ends = np.zeros((*value.shape[:2], 1), bool)
-            near = np.concatenate([ends, close], axis=2) | np.concatenate([close, ~ends], axis=2)
-            found[value.shape] = near & (value > 0)
-    return found
-
-
-def _shown(value) -> str:
-    text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
-
-
-def _unpad(want: np.ndarray, have: np.ndarray) -> np.ndarray:
-    """Cuts `want` to the shape of `have` if only padding is lost; else gives `want` as it was."""
-    if len(want) != len(have) or any(w < h for w, h in zip(want.shape, have.shape, strict=True)):
-        return want
-    kept = want[tuple(slice(size) for size in have.shape)]
-    for pad in _PADDING:
-        if np.sum(want != pad) == np.sum(kept != pad):
-            return kept
-    return want
+def _check_strays(cases: Sequence[Case], strays: Mapping[str, int]) -> None:
+    """Raises `KerasftError` where more answers went elsewhere than rounding leads there."""
+    for case in cases:
+        rows = len(next(iter(case.expected.values())))
+        answers = rows + min(rows, case.alone)
+        if strays[case.what] > most_strays(case.strays, answers):
+            raise KerasftError(
+                f"{case.what}: {strays[case.what]} of {answers} answers are other ones in the C++ runtime, more than "
+                "rounding explains. Nothing is published."
+            )

@@ -3,6 +3,8 @@
 import base64
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +57,62 @@ def export(
     return final
 
 
+@dataclass(frozen=True)
+class _Export:
+    """What is written, and what it is proven by.
+
+    Attributes:
+        save: (folder) -> None.
+        cases: () -> what it must answer, and what of that is stored.
+        weights: bytes of the variables.
+        more: of `proof.json`.
+        timeout: seconds for the proof.
+    """
+
+    save: Callable[[Path], None]
+    cases: Callable[[], tuple[list, dict[str, Any]]]
+    weights: int
+    more: dict[str, Any] = field(default_factory=dict)
+    timeout: float = 900.0
+
+
+def _of_network(run: Run) -> _Export:
+    from kerasft.export import saved_model
+
+    def save(folder: Path) -> None:
+        saved_model.save(run.task, run.text, run.network, run.scheme, run.recipe.max_length, folder)
+
+    weights = sum(weight.numpy().nbytes for weight in saved_model.network_weights(run.network))
+    return _Export(save, lambda: _cases(run), weights)
+
+
+def _of_service(run: Run) -> _Export:
+    """Of a task that writes: its generator is asked and checked while the network is there, which then is let go."""
+    import tensorflow as tf
+
+    from kerasft.export.proof_writing import TIMEOUT, writing_proof
+    from kerasft.export.saved_model import save_service
+    from kerasft.generation.service import make_service
+
+    # As in the process that proves it, which has no accelerator.
+    with tf.device("CPU:0"):
+        service = make_service(run.task, run.text, run.network.backbone, run.scheme, run.recipe.max_length)
+    cases, hostile, writing = writing_proof(run, service)
+    # Loaded again when it is asked for: a large model need not be in memory twice while it is written and proven.
+    run.__dict__.pop("network")
+    weights = sum(variable.dtype.size * variable.shape.num_elements() for variable in service.variables)
+    return _Export(partial(save_service, service), lambda: (cases, hostile), weights, {"writing": writing}, TIMEOUT)
+
+
 def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
     import tensorflow as tf
 
-    from kerasft.export import saved_model
     from kerasft.export.proof import prove
     from kerasft.export.servable import inspect
 
+    made = _of_service(run) if run.task.writes else _of_network(run)
     try:
-        saved_model.save(run.task, run.text, run.network, run.scheme, run.recipe.max_length, folder)
+        made.save(folder)
     except tf.errors.OpError as error:
         raise KerasftError(f"The SavedModel could not be written: {error.message.splitlines()[0]}") from error
     inspection = inspect(folder)
@@ -72,10 +121,9 @@ def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
     if inspection.oversize:
         raise KerasftError(f"Not published: {inspection.oversize}.")
 
-    cases, hostile = _cases(run)
+    cases, hostile = made.cases()
     report(f"Proving it in a fresh process: TensorFlow's C++ loader, XLA off, {len(cases)} cases")
-    record = prove(folder, cases, tolerance=TOLERANCE)
-    weights = sum(weight.numpy().nbytes for weight in saved_model.network_weights(run.network))
+    record = prove(folder, cases, tolerance=TOLERANCE, timeout=made.timeout)
     proof = {
         # As `--task` takes it: a task of the user's own is found again by its module.
         "task": run.recipe.task,
@@ -88,12 +136,13 @@ def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
         "data": run.record["data"],
         "metrics": run.metrics["metrics"],
         "lowest_tf_serving": inspection.lowest_release,
+        **made.more,
         "proof": record,
         "hostile": hostile,
     }
     write_json(folder / PROOF, proof)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    proof["size"] = {"bytes": size, "weights_bytes": weights, "ratio": round(size / weights, 4)}
+    proof["size"] = {"bytes": size, "weights_bytes": made.weights, "ratio": round(size / made.weights, 4)}
     write_json(folder / PROOF, proof)
     return proof
 

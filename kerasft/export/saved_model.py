@@ -17,7 +17,7 @@ _ROWS = 8  # of a task that has more logits for each than it needs
 
 
 def answer_function(task: Task, text: TextFunctions, network: Network, max_length: int) -> Callable:
-    """The graph from raw text to answers.
+    """The graph from raw text to answers, of a task that gives them in one pass.
 
     Args:
         task: whose inputs are the keys of the input.
@@ -84,6 +84,7 @@ def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_
     `serving_default` takes one string[B] for each text column and one int32[B] for each number column; `classify` or
     `regress`, where the task has it, takes `inputs`, string[B] of serialized `tf.train.Example` with a bytes feature
     for each text column and an int64 feature for each number column, as TF Serving's API of that name sends them.
+    A task that writes has the signatures of `kerasft.generation.service`.
 
     Args:
         task: response and signature names.
@@ -95,6 +96,11 @@ def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_
     """
     import tensorflow as tf
 
+    if task.writes:
+        from kerasft.generation.service import make_service
+
+        save_service(make_service(task, text, network.backbone, scheme, max_length), folder)
+        return
     answers = answer_function(task, text, network, max_length)
     specs = input_specs(task)
 
@@ -133,3 +139,19 @@ def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_
             **{name: of_examples(api) for name, api in task.apis.items()},
         },
     )
+
+
+def save_service(service, folder: Path) -> None:
+    """Writes the SavedModel of a task that writes.
+
+    Args:
+        service: `kerasft.generation.service.Service`.
+        folder: where; exists and is empty.
+    """
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.weights = service.variables
+    # Functions, not concrete ones: these alone bring the defaults of their inputs along.
+    signatures = {name: signature.function for name, signature in service.signatures.items()}
+    tf.saved_model.save(module, str(folder), signatures=signatures)

@@ -22,7 +22,7 @@ from kerasft.export.session import Signature, signatures_of
 
 OLDEST = "2.12"
 SIZE_LIMIT = 1.05
-SIZE_ALLOWANCE = 2 << 20  # bytes: graph, vocabulary and proof of a toy model weigh more than its weights
+SIZE_ALLOWANCE = 4 << 20  # bytes: graph, vocabulary and proof of a toy model weigh more than its weights
 _TABLES = re.compile(r"(Anonymous)?Mutable.*Table|LookupTable(Insert|Remove)(V2)?$")
 _WRITES = re.compile(
     r"Assign(Add|Sub)?(VariableOp)?$|Resource(Scatter|Apply|SparseApply|StridedSliceAssign)|Scatter(Add|Sub|Mul|Div|Min|"

@@ -1,7 +1,7 @@
 """A generator: a causal model and its vocabulary, and the three things that it does with token ids."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
@@ -10,10 +10,10 @@ from kerasft.backbones.view import Backbone, Decoder, TextFunctions
 from kerasft.errors import KerasftError
 from kerasft.generation import beams
 from kerasft.generation.answers import ERROR, REASONS, STOP_STRING, Answers
-from kerasft.generation.knobs import check_knobs, knobs_for
+from kerasft.generation.knobs import Knobs, check_knobs, knobs_for
 from kerasft.generation.prompts import place_prompts
 from kerasft.generation.score import score
-from kerasft.generation.stops import find_first
+from kerasft.generation.stops import MOST, find_first
 from kerasft.generation.write import write
 from kerasft.text.detokenize import join_pieces, valid_text
 
@@ -37,13 +37,16 @@ class Generator:
     end: int
 
 
-def make_generator(backbone: Backbone, text: TextFunctions, precision: str = "float32") -> Generator:
+def make_generator(
+    backbone: Backbone, text: TextFunctions, precision: str = "float32", context: int | None = None
+) -> Generator:
     """Copies a backbone's weights, as they are now, into the form that generates fastest.
 
     Args:
         backbone: of a family that writes text.
         text: of the same folder.
         precision: `float32`, or `bfloat16` for the matrices; the rest and all sums stay float32.
+        context: places to use, where not all that the model has.
 
     Raises:
         KerasftError: the family reads both ways, or an unknown precision.
@@ -55,12 +58,15 @@ def make_generator(backbone: Backbone, text: TextFunctions, precision: str = "fl
     if precision not in PRECISIONS:
         raise KerasftError(f"Precision of the weights: expected {' or '.join(PRECISIONS)}, found {precision!r}.")
     decoder = backbone.decoder()
+    arrays = dict(decoder.weights)
+    decoder = replace(decoder, weights={}, context=min(context or decoder.context, decoder.context))
 
     def variable(name, array):
         dtype = PRECISIONS[precision] if array.ndim > 1 else tf.float32
         return tf.Variable(tf.cast(array, dtype), trainable=False, name=name.replace("/", "_"))
 
-    weights = {name: variable(name, array) for name, array in decoder.weights.items()}
+    # Each array is let go once it is copied: the model is not in memory a third time.
+    weights = {name: variable(name, arrays.pop(name)) for name in list(arrays)}
     pieces = list(text.spelling.pieces)
     # More rows than pieces: a model whose embedding was padded to a round size.
     pieces += [b""] * (decoder.vocabulary - len(pieces))
@@ -68,30 +74,30 @@ def make_generator(backbone: Backbone, text: TextFunctions, precision: str = "fl
         return Generator(decoder, weights, tf.constant(pieces), text.spelling.end)
 
 
-def generate(generator: Generator, prompts: tf.RaggedTensor, stop: Sequence[bytes] = (), **knobs) -> dict:
+def generate(
+    generator: Generator, prompts: tf.RaggedTensor, stop: Sequence[bytes] = (), faults: tf.Tensor | None = None, **knobs
+) -> dict:
     """Writes an answer to each prompt: the graph, from token ids to text.
 
     Args:
         generator: the model.
         prompts: ragged int32[B, (T)], token ids without special tokens.
         stop: texts that end an answer.
-        knobs: as `kerasft.generation.knobs.Knobs` says, one number for all rows or an array [B]; and `stop_string`,
-            string[B], one more text for each row that ends its answer, "" for none.
+        faults: string[B], why a row is not to be answered, or "".
+        knobs: as `kerasft.generation.knobs.Knobs` says, one number for all rows or an array [B] or [1]; and
+            `stop_string`, string[B], one more text for each row that ends its answer, "" for none.
 
     Returns:
         `text` string[B], valid UTF-8, without the stop string; `finish_reason` string[B], one of `stop` (the
         end-of-text token), `stop_string`, `length` and `error`; `tokens` int32[B, N] and `logprob` float32[B, N] as
         in `kerasft.generation.answers.Answers`; `truncated` bool[B], whether the prompt lost its first tokens;
-        `error` string[B], what is wrong with a row's knobs, or "".
+        `error` string[B], the row's fault, or what is wrong with its knobs, or "".
     """
-    rows = tf.cast(prompts.nrows(), tf.int32)
-    extra = knobs.pop("stop_string", None)
-    stops = _stops(stop, extra, rows)
-    sound, errors = check_knobs(knobs_for(rows, **knobs))
+    sound, stops, errors = read_knobs(tf.cast(prompts.nrows(), tf.int32), stop, faults, **knobs)
     laid = place_prompts(prompts, sound.max_new_tokens, generator.end, generator.decoder.context)
     model = (generator.decoder, generator.weights)
     answers = write(*model, laid, sound, stops, tf.not_equal(errors, ""), generator.pieces, generator.end)
-    return {**_outputs(generator, answers), "truncated": laid.truncated, "error": errors}
+    return {**outputs_of(generator, answers), "truncated": laid.truncated, "error": errors}
 
 
 def search(
@@ -101,6 +107,7 @@ def search(
     stop: Sequence[bytes] = (),
     length_penalty=1.0,
     max_new_tokens=64,
+    faults: tf.Tensor | None = None,
 ) -> dict:
     """Writes the answer to each prompt that beam search finds; see `kerasft.generation.beams`.
 
@@ -111,6 +118,7 @@ def search(
         stop: texts at which an answer is cut. They do not end the search: an answer that has one is as long as any.
         length_penalty: a number for all rows, or float32[B].
         max_new_tokens: a number for all rows, or int32[B].
+        faults: string[B], why a row is not to be answered, or "".
 
     Returns:
         As `generate`, and `score` float32[B], the log-probability by length that the search looks at.
@@ -122,21 +130,21 @@ def search(
     if not 1 <= width <= most:
         raise KerasftError(f"Beam search: expected from 1 to {most} beams, found {width}. 4 to 8 are usual.")
     rows = tf.cast(prompts.nrows(), tf.int32)
-    sound, errors = check_knobs(knobs_for(rows, max_new_tokens=max_new_tokens))
+    sound, stops, errors = read_knobs(rows, stop, faults, max_new_tokens=max_new_tokens)
     penalty = tf.broadcast_to(tf.convert_to_tensor(length_penalty, tf.float32), [rows])
     is_finite = tf.math.is_finite(penalty)
     shown = tf.strings.as_string(penalty, shortest=True)
     said = tf.strings.join(["length_penalty: expected a number, found ", shown, "."])
-    errors = tf.where(is_finite, errors, said)
+    errors = tf.where(is_finite | tf.not_equal(errors, ""), errors, said)
     laid = place_prompts(prompts, sound.max_new_tokens, generator.end, generator.decoder.context)
     answers, scores = beams.search(
         *(generator.decoder, generator.weights, laid, width, tf.where(is_finite, penalty, 1.0)),
         *(tf.not_equal(errors, ""), generator.end),
     )
-    found = find_first(join_pieces(generator.pieces, answers.tokens), _stops(stop, None, rows))
+    found = find_first(join_pieces(generator.pieces, answers.tokens), stops)
     has_stop = (found >= 0) & tf.not_equal(answers.reason, ERROR)
     answers = answers._replace(cut=found, reason=tf.where(has_stop, STOP_STRING, answers.reason))
-    return {**_outputs(generator, answers), "score": scores, "truncated": laid.truncated, "error": errors}
+    return {**outputs_of(generator, answers), "score": scores, "truncated": laid.truncated, "error": errors}
 
 
 def score_texts(generator: Generator, prompts: tf.RaggedTensor, answers: tf.RaggedTensor) -> dict:
@@ -170,13 +178,35 @@ def score_texts(generator: Generator, prompts: tf.RaggedTensor, answers: tf.Ragg
     }
 
 
-def _stops(stop: Sequence[bytes], extra, rows: tf.Tensor) -> tf.Tensor:
-    """string[B, S]."""
-    every = tf.broadcast_to(tf.constant(list(stop), tf.string), [rows, len(stop)])
-    return every if extra is None else tf.concat([every, tf.convert_to_tensor(extra, tf.string)[:, tf.newaxis]], axis=1)
+def read_knobs(
+    rows: tf.Tensor, stop: Sequence[bytes] = (), faults: tf.Tensor | None = None, **given
+) -> tuple[Knobs, tf.Tensor, tf.Tensor]:
+    """What a request says of B rows, in a form that is sound whatever it says.
+
+    Args:
+        rows: B.
+        stop: stop strings of all rows.
+        faults: string[B], what is wrong with rows apart from their knobs, or "".
+        given: knobs by name, and `stop_string`; as for `generate`.
+
+    Returns:
+        Sound knobs; stop strings string[B, S]; and why a row is not to be answered, string[B], "" where it is.
+    """
+    extra = given.pop("stop_string", None)
+    sound, errors = check_knobs(knobs_for(rows, **given))
+    stops = tf.broadcast_to(tf.constant(list(stop), tf.string), [rows, len(stop)])
+    if extra is not None:
+        own = tf.broadcast_to(tf.convert_to_tensor(extra, tf.string), [rows])
+        sizes = tf.strings.length(own)
+        said = tf.strings.join([f"stop_string: expected up to {MOST} bytes, found ", tf.strings.as_string(sizes), "."])
+        errors = tf.where((sizes > MOST) & tf.equal(errors, ""), said, errors)
+        stops = tf.concat([stops, tf.where(sizes > MOST, "", own)[:, tf.newaxis]], axis=1)
+    if faults is not None:
+        errors = tf.where(tf.equal(faults, ""), errors, faults)
+    return sound, stops, errors
 
 
-def _outputs(generator: Generator, answers: Answers) -> dict:
+def outputs_of(generator: Generator, answers: Answers) -> dict:
     written = join_pieces(generator.pieces, answers.tokens)
     kept = tf.where(answers.cut < 0, tf.strings.length(written), answers.cut)
     return {

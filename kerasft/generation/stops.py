@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+MOST = 256  # bytes of a stop string that a request brings: the search takes memory for each
 _NEVER = 2**31 - 1
 
 
@@ -25,6 +26,23 @@ def nothing_written(rows: tf.Tensor) -> Written:
     """The state of B rows before their first token."""
     none = tf.zeros([rows], tf.int32)
     return Written(tf.fill([rows], ""), none, none - 1)
+
+
+def text_so_far(texts: tf.Tensor, stops: tf.Tensor) -> Written:
+    """The state of rows that have a text already.
+
+    Args:
+        texts: string[B].
+        stops: string[B, S], as for `write`.
+
+    Returns:
+        The state. A stop string that begins in a text and ends behind it will be found.
+    """
+    length = tf.strings.length(texts)
+    # By the row's own stop strings: what is found in one row hangs on no other.
+    own = tf.concat([tf.strings.length(stops), tf.ones_like(length)[:, tf.newaxis]], axis=1)
+    skipped = tf.maximum(length - (tf.reduce_max(own, axis=1) - 1), 0)
+    return Written(tf.strings.substr(texts, skipped, length - skipped), length, tf.zeros_like(length) - 1)
 
 
 def write(written: Written, pieces: tf.Tensor, stops: tf.Tensor) -> Written:

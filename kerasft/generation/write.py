@@ -46,6 +46,7 @@ def write(
     has_error: tf.Tensor,
     pieces: tf.Tensor,
     end: int,
+    begun: stop_strings.Written | None = None,
 ) -> Answers:
     """Writes an answer to each prompt.
 
@@ -61,6 +62,7 @@ def write(
         has_error: bool[B], rows that get no answer.
         pieces: string[V], the bytes of each token.
         end: id of the end-of-text token.
+        begun: of rows that have a text already, `kerasft.generation.stops.text_so_far`.
     """
     rows, width = tf.shape(prompts.tokens)[0], tf.shape(prompts.tokens)[1]
     steps = tf.reduce_max(tf.concat([tf.where(has_error, 0, prompts.room), [0]], axis=0))
@@ -74,7 +76,7 @@ def write(
         log_probability=tf.zeros([steps, rows]),
         counts=tf.zeros([rows], tf.int32),
         reason=tf.where(has_error, ERROR, tf.where(prompts.room > 0, WRITING, LENGTH)),
-        written=stop_strings.nothing_written(rows),
+        written=begun or stop_strings.nothing_written(rows),
         cache=cache,
     )
 

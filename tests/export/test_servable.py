@@ -77,7 +77,7 @@ def test_stored_twice_is_oversize(good, tmp_path):
     import shutil
 
     shutil.copytree(good, tmp_path / "1")
-    (tmp_path / "1" / "variables" / "copy").write_bytes(bytes(3_000_000))
+    (tmp_path / "1" / "variables" / "copy").write_bytes(bytes(6_000_000))
     assert "more than 1.05 times" in inspect(tmp_path / "1").oversize
 
 

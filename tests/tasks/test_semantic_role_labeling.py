@@ -13,7 +13,6 @@ from kerasft import answering
 from kerasft.data.encode import encode
 from kerasft.data.inputs import numbers_of
 from kerasft.data.prepare import read_for
-from kerasft.export import servable
 from kerasft.export.check import check_export
 from kerasft.tasks.semantic_role_labeling import TASK, predicate_fault
 from kerasft.tasks.task import Scheme
@@ -132,8 +131,6 @@ TASK = dataclasses.replace(semantic_role_labeling.TASK, apis={"regress": regress
 def test_it_learns_which_word_is_meant_and_the_export_answers_alike(toy_backbone, tmp_path, monkeypatch, opened_once):
     (tmp_path / "with_api.py").write_text(WITH_API)
     monkeypatch.syspath_prepend(tmp_path)
-    # Two signatures of a toy: their tables of characters weigh more than its weights.
-    monkeypatch.setattr(servable, "SIZE_ALLOWANCE", 4 << 20)
     run = kerasft.fit(
         task="with_api:TASK",
         data=judged(150),

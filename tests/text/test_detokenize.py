@@ -1,11 +1,13 @@
 """Token ids -> bytes -> valid UTF-8, against Python's own decoding."""
 
+import codecs
+
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerasft.backbones.load import load_text_functions
-from kerasft.text.detokenize import join_pieces, valid_text
+from kerasft.text.detokenize import join_pieces, valid_text, whole_length
 from tests.toy_gpt2 import train, write_files
 
 
@@ -27,3 +29,23 @@ def test_tokens_become_the_text_they_were_made_of(tmp_path):
         b"",
         b"",
     ]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.text(max_size=4), st.binary(max_size=4)), max_size=4))
+def test_all_but_the_beginning_of_a_character_can_be_shown(rows):
+    """Against Python's decoder of streams, which waits for the rest of a character."""
+    strings = [text.encode() + more for text, more in rows]
+    for string, length in zip(strings, whole_length(tf.constant(strings, tf.string)).numpy().tolist(), strict=True):
+        assert len(string) - 3 <= length <= len(string)
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        decoder.decode(string)
+        # Bytes that only look like the beginning of a character, such as of an overlong form, are held back as well.
+        assert length <= len(string) - len(decoder.getstate()[0])
+
+
+def test_characters_that_grow_byte_by_byte():
+    text = "aé日\U0001f600z".encode()
+    strings = [text[:size] for size in range(len(text) + 1)]
+    expected = [len(string.decode(errors="ignore").encode()) for string in strings]
+    assert whole_length(tf.constant(strings)).numpy().tolist() == expected
