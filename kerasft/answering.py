@@ -191,9 +191,12 @@ def _answers(answerer: Answerer, rows: Rows) -> Mapping[str, np.ndarray]:
     return {**written, **(_judged(answerer, rows) if answerer.run else {})}
 
 
-def answer_requests(run: Run, rows: Rows) -> dict[str, np.ndarray]:
-    """What the run of a task that writes answers to rows whose answers are known."""
-    return answer_all(_run_answerer(run), run.task.writes.requests(rows))
+def written(run: Run, rows: Rows) -> Mapping[str, np.ndarray]:
+    """What the run of a task that writes answers to the first rows, as many as its recipe wants; else nothing."""
+    count = min(run.recipe.writing.eval_texts, len(rows)) if run.task.writes else 0
+    if not count:
+        return {}
+    return answer_all(_run_answerer(run), run.task.writes.requests(rows.take(range(count))))
 
 
 def _judged(answerer: Answerer, rows: Rows) -> Mapping[str, np.ndarray]:

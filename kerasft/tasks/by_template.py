@@ -9,17 +9,15 @@ from kerasft.data.answer_rows import answer_rows
 from kerasft.data.columns import Cell
 from kerasft.data.ragged import token_ids
 from kerasft.data.rows import Rows
-from kerasft.heads import language_head
-from kerasft.tasks.foretelling import count, judge, loss
+from kerasft.tasks.foretelling import judge
 from kerasft.tasks.task import Drawing, Draws, Scheme, Task, Writes
 from kerasft.tasks.writing import (
-    DEFAULTS,
     answer_ids,
     drawn_answers,
-    fits,
     foretelling_figures,
     learn_to_write,
     texts_of,
+    writing_task,
 )
 from kerasft.text.template import (
     Template,
@@ -73,30 +71,19 @@ def template_task(
             found |= {**figures(rows.take(range(len(texts))), texts, scheme), "written": len(texts)}
         return {**found, "rows": len(rows)}
 
-    return Task(
+    return writing_task(
         name=name,
         summary=summary,
         text_columns=(field,),
         label_column=answer,
         learn=partial(_learn, template, (field,), answer),
-        targets=None,
-        outputs=lambda scheme: 0,
-        head=language_head,
-        loss=loss,
-        respond=None,
         measure=measure,
-        headline="perplexity",
-        falls=True,
         describe=describe,
         example=example,
         answer={"text": written, **ANSWER},
         cells={answer: Cell(verbatim=True)},
-        count=count,
-        defaults=DEFAULTS,
         starter=starter,
         draws=Draws(draw=partial(_draw, parsed, field, answer), judge=judge),
-        fits=fits,
-        tied=True,
         writes=Writes(
             prompts=partial(_prompts, parsed),
             answers=lambda text, scheme, given: answer_ids(text, parsed(scheme), given),

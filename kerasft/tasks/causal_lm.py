@@ -9,11 +9,10 @@ from kerasft.data.documents import NATIVE
 from kerasft.data.foretold import foretold
 from kerasft.data.ragged import token_ids
 from kerasft.data.rows import Rows
-from kerasft.heads import language_head
 from kerasft.tasks.by_template import ANSWER
-from kerasft.tasks.foretelling import count, judge, loss
+from kerasft.tasks.foretelling import judge
 from kerasft.tasks.task import Drawing, Draws, Scheme, Task, Writes
-from kerasft.tasks.writing import DEFAULTS, fits, foretelling_figures, learn_to_write
+from kerasft.tasks.writing import foretelling_figures, learn_to_write, writing_task
 
 
 def learn(sets: Mapping[str, Rows], recipe, task: Task) -> tuple[Scheme, list[str]]:
@@ -69,30 +68,20 @@ def describe(rows: Rows) -> str:
     return f"{sum(map(len, rows.column('text'))):,} characters"
 
 
-TASK = Task(
+TASK = writing_task(
     name="causal-lm",
     summary="texts alone -> a backbone adapted to them, or a new one; and how a text goes on",
     text_columns=("text",),
     label_column=None,
     learn=learn,
-    targets=None,
-    outputs=lambda scheme: 0,
-    head=language_head,
-    loss=loss,
-    respond=None,
     measure=measure,
-    headline="perplexity",
-    falls=True,
     describe=describe,
     example={"text": "Rest on the lead for five days."},
     answer={"text": " Then short walks.", **ANSWER},
     native=NATIVE,
-    count=count,
-    defaults={**DEFAULTS, "eval_texts": 0},
+    defaults={"eval_texts": 0},
     starter="causal-lm.txt",
     draws=Draws(draw=draw, judge=judge),
-    fits=fits,
-    tied=True,
     adapts=True,
     packs=True,
     writes=Writes(

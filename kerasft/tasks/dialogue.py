@@ -11,18 +11,16 @@ from kerasft.data.dialogue import REPLY, TURN, rendered_turns
 from kerasft.data.ragged import token_ids
 from kerasft.data.rows import Rows
 from kerasft.evaluation.generated import exact_match_figures, rouge_figures
-from kerasft.heads import language_head
 from kerasft.tasks.by_template import ANSWER
-from kerasft.tasks.foretelling import count, judge, loss
+from kerasft.tasks.foretelling import judge
 from kerasft.tasks.task import Drawing, Draws, Scheme, Task, Writes
 from kerasft.tasks.writing import (
-    DEFAULTS,
     answer_ids,
     drawn_answers,
-    fits,
     foretelling_figures,
     learn_to_write,
     texts_of,
+    writing_task,
 )
 from kerasft.text.template import Template, answer_in_graph, parse_template
 
@@ -103,20 +101,13 @@ def describe(rows: Rows) -> str:
     return f"{sum(len(turns) // 2 for turns in _exchanges(rows)):,} replies"
 
 
-TASK = Task(
+TASK = writing_task(
     name="dialogue",
     summary="what was said so far -> the reply",
     text_columns=("turns",),
     label_column=None,
     learn=learn,
-    targets=None,
-    outputs=lambda scheme: 0,
-    head=language_head,
-    loss=loss,
-    respond=None,
     measure=measure,
-    headline="perplexity",
-    falls=True,
     describe=describe,
     example={
         "turns": "Hello, are you open today?\nYes, we are open until six.\nAnd tomorrow?\nTomorrow we are closed."
@@ -124,12 +115,8 @@ TASK = Task(
     answer={"text": "Tomorrow we are closed.", **ANSWER},
     cells={"turns": Cell(lists=True, fault=fault, mend=LINES, becomes=lines_of)},
     native=NATIVE,
-    count=count,
-    defaults=DEFAULTS,
     starter="dialogue.jsonl",
     draws=Draws(draw=draw, judge=judge),
-    fits=fits,
-    tied=True,
     writes=Writes(
         prompts=prompts,
         answers=lambda text, scheme, given: answer_ids(text, _parsed(scheme), given),

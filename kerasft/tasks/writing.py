@@ -10,6 +10,8 @@ from kerasft.data.foretold import foretold
 from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.evaluation.language import language_figures
+from kerasft.heads import language_head
+from kerasft.tasks.foretelling import count, loss
 from kerasft.tasks.task import Scheme, Task, refuse_settings
 from kerasft.text.template import Template
 
@@ -24,6 +26,27 @@ def fits(text) -> None:
             f"A {text.family} backbone reads a text from both sides and cannot write one: pass --backbone with one of "
             "the GPT-2 family, such as gpt2_base_en, or new:gpt2?layers=4&hidden=256&heads=4 to begin from scratch."
         )
+
+
+def writing_task(**fields) -> Task:
+    """A task that foretells tokens with the backbone's own embeddings, and is watched by their perplexity.
+
+    Args:
+        **fields: of the `Task`, but for those that all such tasks have alike; `defaults` join theirs.
+    """
+    return Task(
+        targets=None,
+        outputs=lambda scheme: 0,
+        head=language_head,
+        loss=loss,
+        respond=None,
+        headline="perplexity",
+        falls=True,
+        count=count,
+        fits=fits,
+        tied=True,
+        **{**fields, "defaults": {**DEFAULTS, **fields.get("defaults", {})}},
+    )
 
 
 def learn_to_write(

@@ -14,7 +14,6 @@ import numpy as np
 from kerasft import run as runs
 from kerasft.backbones.lock import only_one
 from kerasft.data.prepare import Sets
-from kerasft.data.rows import Rows
 from kerasft.errors import KerasftError
 from kerasft.lora import merge_lora
 from kerasft.training.cluster import find_cluster
@@ -238,6 +237,7 @@ def _begin(here: Ready) -> tuple[Any, Mapping[str, np.ndarray]]:
 
 def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) -> runs.Run:
     """Measures the run as it was saved, in float32 whatever it was trained in, and writes `metrics.json`."""
+    from kerasft.answering import written
     from kerasft.network import full_model
     from kerasft.training.answers import answers_of
     from kerasft.weights import network_weights
@@ -252,7 +252,7 @@ def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) ->
             answer = answers_of(run, model, rows)
             if task.tune and key == "metrics":
                 run = runs.keep_scheme(run, task.tune(rows, answer(run.scheme), run.scheme))
-            figures[key] = task.measure(rows, {**answer(run.scheme), **_written(run, rows)}, run.scheme)
+            figures[key] = task.measure(rows, {**answer(run.scheme), **written(run, rows)}, run.scheme)
     evaluated = since(started)
     started = time.monotonic()
     if task.adapts:
@@ -282,14 +282,6 @@ def _measure(folder: Path, sets: Sets, seconds: dict[str, Any], began: float) ->
         # The lock, which a finished run needs no more, and what a process that was killed may have left half written.
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return run
-
-
-def _written(run: runs.Run, rows: Rows) -> Mapping[str, np.ndarray]:
-    """What a task that writes answers to the first rows, as the recipe wants it; nothing for any other."""
-    from kerasft.answering import answer_requests
-
-    count = min(run.recipe.writing.eval_texts, len(rows)) if run.task.writes else 0
-    return answer_requests(run, rows.take(range(count))) if count else {}
 
 
 def _save_adapted(run: runs.Run) -> None:
