@@ -32,6 +32,8 @@ LONGEST = (
     "tasks/test_question_answering_task.py",
     "training/test_stopping.py",
     "export/test_publish.py",
+    "export/test_publish_writing.py",
+    "generation/test_service.py",
     "cli/test_cli.py",
 )
 
