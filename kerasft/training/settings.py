@@ -8,6 +8,7 @@ import yaml
 from kerasft.errors import KerasftError
 
 _COLUMN = "_column"
+_TEXTS = ("template", "stop")
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
 
 def parse_assignments(assignments: tuple[str, ...] | list[str]) -> dict[str, Any]:
-    """Reads `key=value` pairs; a value is YAML, so that lists and phases can be given too.
+    """Reads `key=value` pairs; a value is YAML, so that lists and phases can be given too. A template or a stop text is
+    as it would be in YAML's double quotes, where `\\n` is a line end.
 
     Raises:
         KerasftError: a pair without `=`, or a value that is not YAML.
@@ -46,10 +48,18 @@ def parse_assignments(assignments: tuple[str, ...] | list[str]) -> dict[str, Any
         try:
             # Labels and columns are names: `labels=yes,no` and `text_column=1` must not turn into something else.
             named = (key.strip() == "labels" and not value.startswith("[")) or key.strip().endswith(_COLUMN)
-            settings[key.strip()] = value if named else yaml.safe_load(value)
+            settings[key.strip()] = value if named else yaml.safe_load(_spelt(key.strip(), value))
         except yaml.YAMLError:
             raise KerasftError(f"--set {key.strip()}: {value!r} is not a YAML value.") from None
     return settings
+
+
+def _spelt(key: str, value: str) -> str:
+    """A value as YAML has it: `{source}` would be a mapping there."""
+    is_yaml = value.startswith(('"', "'")) or (key == "stop" and value.startswith("["))
+    if key not in _TEXTS or is_yaml:
+        return value
+    return '"' + value.replace('"', '\\"') + '"'
 
 
 def parse_columns(assignments: tuple[str, ...] | list[str]) -> dict[str, str]:

@@ -182,3 +182,23 @@ def test_a_broken_recipe_file_is_one_line(tmp_path, content):
 @pytest.mark.parametrize("model", [Recipe, Learning, Machine])
 def test_no_table_has_more_than_twenty_keys(model):
     assert len(model.model_fields) <= 20
+
+
+@pytest.mark.parametrize(
+    ("assignment", "text"),
+    [
+        (r"template={source}\n=> {target}", "{source}\n=> {target}"),
+        (r'template="{source}\n=> {target}"', "{source}\n=> {target}"),
+        (r'template=say "{prompt}": {completion}', 'say "{prompt}": {completion}'),
+        (r"stop=\n", "\n"),
+        ("stop=12", "12"),
+        ("template=[INST] {prompt} {completion}", "[INST] {prompt} {completion}"),
+    ],
+)
+def test_a_template_on_the_command_line_is_text(assignment, text):
+    (value,) = parse_assignments([assignment]).values()
+    assert value == text
+
+
+def test_several_stop_texts_on_the_command_line():
+    assert parse_assignments([r'stop=["\n", "END"]']) == {"stop": ["\n", "END"]}
