@@ -7,7 +7,7 @@ import tensorflow as tf
 from kerasft.generation.answers import LENGTH, REASONS
 from kerasft.generation.generator import Generator, read_knobs
 from kerasft.generation.prompts import place_prompts
-from kerasft.generation.stops import text_so_far
+from kerasft.generation.stops import begun_at_end, text_so_far
 from kerasft.generation.write import write
 from kerasft.text.detokenize import join_pieces, valid_text, whole_length
 
@@ -38,20 +38,23 @@ def continue_texts(
         so_far: string[B], the `text` of the call before, as it came; "" in the first one.
         stop: texts that end an answer.
         faults: string[B], why a row is not to be answered, or "".
-        knobs: as for `generate`. `max_new_tokens` are those of this call: from 1 to 3 are read as 4, so many as the
-            bytes of one character may be, for each call must get further than the one before.
+        knobs: as for `generate`. `max_new_tokens` are those of this call. From 1 on they are read as at least 4, the
+            bytes that one character may have, and the bytes of the longest stop string: for each call must get further
+            than the one before.
 
     Returns:
-        `text` string[B]: the text so far and what is new, without a stop string, and without the beginning of a
-        character at its end when there is more to come; its end may be the beginning of a stop string, which goes when
-        the stop string is whole. `finish_reason` string[B]: `length` for as long as there is more to ask for, else as
-        for `generate`. `tokens` int32[B, N] and `logprob` float32[B, N], what this call wrote, held back or not;
-        `truncated` bool[B], whether this call did not read the beginning of prompt and text; `error`
+        `text` string[B]: the text so far and what is new, without a stop string. When there is more to come, the
+        beginning of a character or of a stop string at its end is held back (the latter unless nothing new were left,
+        as where the context has no room for a whole one). `finish_reason` string[B]: `length` for as long as there is
+        more to ask for, else as for `generate`. `tokens` int32[B, N] and `logprob` float32[B, N], what this call wrote,
+        held back or not; `truncated` bool[B], whether this call did not read the beginning of prompt and text; `error`
         string[B]. A row with an error has the text "".
     """
     sound, stops, errors = read_knobs(tf.cast(prompts.nrows(), tf.int32), stop, faults, **knobs)
     wanted = sound.max_new_tokens
-    sound = sound._replace(max_new_tokens=tf.where(wanted > 0, tf.maximum(wanted, _LEAST), 0))
+    stop_bytes = tf.strings.length(tf.concat([tf.fill([tf.shape(wanted)[0], 1], ""), stops], axis=1))
+    least = tf.maximum(tf.reduce_max(stop_bytes, axis=1), _LEAST)
+    sound = sound._replace(max_new_tokens=tf.where(wanted > 0, tf.maximum(wanted, least), 0))
     so_far = valid_text(so_far)
     read = _behind_each_other(prompts, tokenize(so_far), generator.end)
     laid = place_prompts(read, sound.max_new_tokens, generator.end, generator.decoder.context)
@@ -61,8 +64,11 @@ def continue_texts(
         begun=text_so_far(so_far, stops),
     )
     written = tf.strings.join([so_far, join_pieces(generator.pieces, answers.tokens)])
+    whole = whole_length(written)
+    shown = tf.minimum(whole, tf.strings.length(written) - begun_at_end(written, stops))
+    more_to_come = tf.where(shown > tf.strings.length(so_far), shown, whole)
     kept = tf.where(answers.cut < 0, tf.strings.length(written), answers.cut)
-    kept = tf.where(tf.equal(answers.reason, LENGTH), tf.minimum(kept, whole_length(written)), kept)
+    kept = tf.where(tf.equal(answers.reason, LENGTH), more_to_come, kept)
     text = valid_text(tf.strings.substr(written, tf.zeros_like(kept), kept))
     return {
         "text": tf.where(has_error, "", text),

@@ -1,5 +1,6 @@
 """Stop strings: the bytes that end an answer, wherever the borders of its tokens are."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -83,20 +84,48 @@ def find_first(texts: tf.Tensor, stops: tf.Tensor) -> tf.Tensor:
     Returns:
         int32[B], the byte; -1 where there is none.
     """
-    text_sizes, stop_sizes = tf.strings.length(texts), tf.strings.length(stops)
-    text, stop = _bytes(texts, text_sizes), _bytes(stops, stop_sizes)
+    return _first(texts, stops, lambda left, sizes: (sizes > 0) & (sizes <= left))
+
+
+def begun_at_end(texts: tf.Tensor, stops: tf.Tensor) -> tf.Tensor:
+    """How much of each text's end may yet become a stop string: the longest end that one of them begins with.
+
+    Args:
+        texts: string[B], any bytes.
+        stops: string[B, S], any bytes.
+
+    Returns:
+        int32[B], bytes; fewer than the longest stop string has.
+    """
+    length = tf.strings.length(texts)
+    most = tf.maximum(tf.reduce_max(tf.strings.length(stops)) - 1, 0)
+    skipped = tf.maximum(length - most, 0)
+    first = _first(
+        tf.strings.substr(texts, skipped, length - skipped), stops, lambda left, sizes: (left > 0) & (left < sizes)
+    )
+    return tf.where(first < 0, 0, length - skipped - first)
+
+
+def _first(texts: tf.Tensor, stops: tf.Tensor, counts: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """The first byte of each text from which on it is equal to a stop string, as far as both go; -1 for none.
+
+    Args:
+        counts: (bytes left of the text, bytes of the stop string) -> whether such a place is wanted.
+    """
+    text_sizes, stop_sizes = tf.strings.length(texts), tf.strings.length(stops)[:, :, tf.newaxis]
+    text, stop = _bytes(texts), _bytes(stops)
     starts, steps = tf.range(tf.shape(text)[1]), tf.range(tf.shape(stop)[2])
     places = tf.minimum(starts[:, tf.newaxis] + steps, tf.size(starts) - 1)
     windows = tf.gather(text, places, axis=1)[:, tf.newaxis]
-    sizes = stop_sizes[:, :, tf.newaxis]
-    equal = tf.equal(windows, stop[:, :, tf.newaxis]) | (steps >= sizes[..., tf.newaxis])
-    fits = (sizes > 0) & (starts + sizes <= text_sizes[:, tf.newaxis, tf.newaxis])
-    found = tf.where(tf.reduce_all(equal, axis=3) & fits, starts, _NEVER)
+    left = text_sizes[:, tf.newaxis, tf.newaxis] - starts
+    compared = tf.minimum(left, stop_sizes)[..., tf.newaxis]
+    is_equal = tf.reduce_all(tf.equal(windows, stop[:, :, tf.newaxis]) | (steps >= compared), axis=3)
+    found = tf.where(is_equal & counts(left, stop_sizes), starts, _NEVER)
     first = tf.reduce_min(found, axis=[1, 2])
     return tf.where(tf.equal(first, _NEVER), -1, first)
 
 
-def _bytes(strings: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+def _bytes(strings: tf.Tensor) -> tf.Tensor:
     """uint8[..., W], zeros behind the end; W is the longest, and at least 1."""
-    width = tf.reduce_max(tf.concat([tf.reshape(sizes, [-1]), [1]], axis=0))
+    width = tf.reduce_max(tf.concat([tf.reshape(tf.strings.length(strings), [-1]), [1]], axis=0))
     return tf.io.decode_raw(strings, tf.uint8, fixed_length=width)
