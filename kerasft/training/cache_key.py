@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,23 @@ _PACKAGES = ("kerasft", "tensorflow", "keras", "keras-hub")
 _UNIMPORTANT = ("name", "trainable", "dropout", "initializer", "regularizer", "constraint")
 
 
-def cache_keys(network: Network, encoded: Encoded, boundaries: Sequence[int]) -> dict[int, str]:
+def cache_keys(
+    network: Network,
+    encoded: Encoded,
+    boundaries: Sequence[int],
+    some: Mapping[int, np.ndarray] = MappingProxyType({}),
+) -> dict[int, str]:
     """Names the hidden states of some rows at some boundaries by all that they depend on.
 
     Args:
         network: of its backbone, the weights below a boundary count, with their layers' settings and precision.
         encoded: the rows; every token counts.
         boundaries: blocks that the states enter.
+        some: boundary -> int64, the rows that are wanted there, where not all are.
 
     Returns:
-        Boundary -> SHA-256, in hexadecimal, of the weights and layers below it, the tokens, the kind of device and the
-        versions of the packages that compute.
+        Boundary -> SHA-256, in hexadecimal, of the weights and layers below it, the tokens, which rows, the kind of
+        device and the versions of the packages that compute.
     """
     import tensorflow as tf
 
@@ -47,7 +54,10 @@ def cache_keys(network: Network, encoded: Encoded, boundaries: Sequence[int]) ->
         for layer in layers:
             _add_layer(running, layer)
         if boundary in boundaries:
-            keys[boundary] = running.copy().hexdigest()
+            whole = running.copy()
+            if boundary in some:
+                whole.update(np.ascontiguousarray(some[boundary], np.int64))
+            keys[boundary] = whole.hexdigest()
     return keys
 
 

@@ -4,10 +4,12 @@ import dataclasses
 import time
 from pathlib import Path
 
+import numpy as np
+
 from kerasft.errors import KerasftError
 from kerasft.training.checkpoint import State
 from kerasft.training.job import Examples, Job
-from kerasft.training.phases import cacheable, frontier
+from kerasft.training.phases import cacheable, frontier, rows_of
 from kerasft.training.prefix_cache import decline_reason, fill_cache, search_cache
 from kerasft.training.progress import Bar
 
@@ -31,8 +33,8 @@ def with_cache(job: Job, state: State, train: Examples, held_out: Examples, fold
     """
     phases = job.recipe.learning.phases
     lines = [frontier(phase, len(job.network.backbone.blocks)) for phase in phases]
-    wanted = [line.block for line, fresh in list(zip(lines, cacheable(lines), strict=True))[state.phase - 1 :] if fresh]
-    boundaries = sorted(set(wanted))
+    numbers = [number for number, fresh in enumerate(cacheable(lines), 1) if fresh and number >= state.phase]
+    boundaries = sorted({lines[number - 1].block for number in numbers})
     if not boundaries or state.cached is False:
         return train, held_out
     if train.draw is not None:
@@ -40,7 +42,15 @@ def with_cache(job: Job, state: State, train: Examples, held_out: Examples, fold
         state.cached = False
         return train, held_out
     kept = [path for path in folder.parent.parent.glob("*/cache") if path != folder] if job.chief else []
-    searches = [search_cache(job.network, part.encoded, boundaries, [folder, *kept]) for part in (train, held_out)]
+    wanted = {
+        boundary: _wanted(job, [number for number in numbers if lines[number - 1].block == boundary], train)
+        for boundary in boundaries
+    }
+    some = {boundary: rows for boundary, rows in wanted.items() if rows is not None}
+    searches = [
+        search_cache(job.network, part.encoded, boundaries, [folder, *kept], some if part is train else {})
+        for part in (train, held_out)
+    ]
     needed = sum(search.needed_bytes for search in searches)
     if reason := decline_reason(folder, needed, job.recipe.machine.cache_gb):
         if state.cached:
@@ -53,7 +63,8 @@ def with_cache(job: Job, state: State, train: Examples, held_out: Examples, fold
         return train, held_out
     state.cached = True
     began = time.monotonic()
-    with Bar("prefix cache", len(train.encoded) + len(held_out.encoded)) as bar:
+    rows = len(train.encoded) if len(some) < len(boundaries) else len(np.unique(np.concatenate(list(some.values()))))
+    with Bar("prefix cache", rows + len(held_out.encoded)) as bar:
 
         def tick(rows: int) -> None:
             bar.move(rows)
@@ -68,6 +79,16 @@ def with_cache(job: Job, state: State, train: Examples, held_out: Examples, fold
     size = f"{needed / 1e6:.0f} MB at {len(boundaries)} boundaries" if needed else "all there already"
     job.report(f"Prefix cache: {size}, in {time.monotonic() - began:.1f} s")
     return filled[0], filled[1]
+
+
+def _wanted(job: Job, numbers: list[int], train: Examples) -> np.ndarray | None:
+    """The sequences that these phases learn from; None for all."""
+    encoded, phases = train.encoded, job.recipe.learning.phases
+    count = len(encoded) // encoded.group
+    parts = [rows_of(phases[number - 1], count, job.recipe.seed, number) for number in numbers]
+    if any(part is None for part in parts):
+        return None
+    return encoded.sequences(np.unique(np.concatenate(parts)))
 
 
 def without_cache(part: Examples) -> Examples:

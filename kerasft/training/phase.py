@@ -16,7 +16,7 @@ from kerasft.training.checkpoint import State
 from kerasft.training.job import Examples, Job
 from kerasft.training.keep import keep_best, keep_checkpoint, put_back_phase, restore_best
 from kerasft.training.optimizer import make_optimizer
-from kerasft.training.phases import Frontier, frontier
+from kerasft.training.phases import Frontier, frontier, rows_of
 from kerasft.training.progress import Bar
 from kerasft.training.recipe import Phase
 from kerasft.training.shares import training_dataset
@@ -57,15 +57,16 @@ def run_phase(
         add_lora(network, line, phase.lora, seed=job.recipe.seed + number)
     model, batch_of = _model_of(job, line, train)
     record = _describe(network, phase, line, cached=train.cache is not None)
-    much = f"{phase.epochs} epoch{'s' * (phase.epochs > 1)} at up to {phase.learning_rate:g}"
+    lengths = train.encoded.group_lengths
+    chosen = rows_of(phase, len(lengths), job.recipe.seed, number)
+    rows = len(lengths) if chosen is None else len(chosen)
+    of = "" if chosen is None else f" of {rows:,} rows"
+    much = f"{phase.epochs} epoch{'s' * (phase.epochs > 1)}{of} at up to {phase.learning_rate:g}"
     job.report(f"Phase {number}: {record['trains']}; {much}")
     job.tracker.phase(state.updates + 1, number, record)
 
-    lengths, first_epoch = train.encoded.group_lengths, len(state.history) - state.epoch
-    epochs = [
-        shuffled_batches(lengths, learning.batch_size, job.recipe.seed, first_epoch + epoch, learning.batch_tokens)
-        for epoch in range(phase.epochs)
-    ]
+    first_epoch = len(state.history) - state.epoch
+    epochs = [_batches(job, lengths, chosen, first_epoch + epoch) for epoch in range(phase.epochs)]
     optimizer = make_optimizer(learning, phase, sum(map(len, epochs)), depths(network))
     loss = job.task.loss(job.recipe.label_smoothing)
     trainable = make_trainable(model, loss, learning.clip_norm, job.xla, job.scaled, bool(job.task.contrast))
@@ -83,7 +84,6 @@ def run_phase(
         batch=state.step,
     )
     patience = phase.patience or learning.patience
-    rows = len(lengths)
     done = state.epoch * rows + state.rows
     with Bar(f"phase {number}", rows * phase.epochs, start=done, epochs=phase.epochs, report=job.report) as bar:
         while state.epoch < phase.epochs and state.bad_epochs < patience and not job.calls.stopped:
@@ -118,6 +118,14 @@ def run_phase(
     state.phase, state.epoch, state.step, state.bad_epochs = number + 1, 0, 0, 0
     keep_checkpoint(job, state)
     job.check_stop()
+
+
+def _batches(job: Job, lengths: np.ndarray, chosen: np.ndarray | None, epoch: int) -> list[np.ndarray]:
+    """The rows of each batch of an epoch, counted over the whole run."""
+    learning = job.recipe.learning
+    some = lengths if chosen is None else lengths[chosen]
+    batches = shuffled_batches(some, learning.batch_size, job.recipe.seed, epoch, learning.batch_tokens)
+    return batches if chosen is None else [chosen[batch] for batch in batches]
 
 
 def _model_of(job: Job, line: Frontier, train: Examples) -> tuple[Any, Callable]:

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from kerasft.errors import KerasftError
 from kerasft.training.optimizer import RATE_OVER_ADAMW
 from kerasft.training.recipe import Learning, Phase, Recipe
 
 SMALL_DATA = 5000
+# A new head has few weights: more rows teach it little, and each would have to pass the whole backbone.
+_HEAD_ROWS = 2048
 _AUTO_EPOCHS = 10
 # ULMFiT: each layer learns 2.6 times slower than the one above it.
 _ULMFIT_DECAY = 1 / 2.6
@@ -81,6 +85,23 @@ def check_together(recipe: Recipe) -> None:
         )
 
 
+def rows_of(phase: Phase, count: int, seed: int, number: int) -> np.ndarray | None:
+    """The rows that a phase learns from.
+
+    Args:
+        phase: of the run.
+        count: rows, windows or groups that there are.
+        seed: of the run.
+        number: of the phase.
+
+    Returns:
+        int64[phase.rows], in order; None for all.
+    """
+    if phase.rows is None or phase.rows >= count:
+        return None
+    return np.sort(np.random.default_rng([seed, number]).choice(count, phase.rows, replace=False))
+
+
 def _gradual(learning: Learning, blocks: int) -> list[Phase]:
     """The head, then the blocks but for the lowest sixth; that and the embeddings stay as they are.
 
@@ -89,7 +110,7 @@ def _gradual(learning: Learning, blocks: int) -> list[Phase]:
     repay their updates.
     """
     return [
-        Phase(unfrozen="head", epochs=2, learning_rate=3e-3),
+        Phase(unfrozen="head", epochs=2, learning_rate=3e-3, rows=_HEAD_ROWS),
         Phase(unfrozen=blocks - blocks // 6, epochs=2, learning_rate=1.5e-4),
     ]
 
@@ -116,7 +137,7 @@ def _adapt(learning: Learning, blocks: int) -> list[Phase]:
 def _top(learning: Learning, blocks: int) -> list[Phase]:
     """`top-N`: the head, then N blocks."""
     return [
-        Phase(unfrozen="head", epochs=2, learning_rate=3e-3),
+        Phase(unfrozen="head", epochs=2, learning_rate=3e-3, rows=_HEAD_ROWS),
         Phase(unfrozen=int(learning.plan.removeprefix("top-")), epochs=2, learning_rate=2e-4),
     ]
 

@@ -10,9 +10,10 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -33,7 +34,8 @@ class Cache:
     """Hidden states of N rows at some boundaries.
 
     Attributes:
-        hidden: boundary (the block that the states enter) -> float16[sum of lengths, H] in a file.
+        hidden: boundary (the block that the states enter) -> float16[sum of lengths, H] in a file. Where only some rows
+            are wanted, the others are holes in it, which take no room.
         starts: int64[N + 1], where each row begins.
     """
 
@@ -58,11 +60,15 @@ class Search:
         keys: boundary -> the key of its states.
         found: boundary -> a complete file of them.
         bytes_each: size of one boundary's file.
+        some: boundary -> int64, the rows that are wanted there, where not all are.
+        bytes_of_some: boundary -> what those take.
     """
 
     keys: Mapping[int, str]
     found: Mapping[int, Path]
     bytes_each: int
+    some: Mapping[int, np.ndarray]
+    bytes_of_some: Mapping[int, int]
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -72,10 +78,16 @@ class Search:
     @property
     def needed_bytes(self) -> int:
         """What filling them takes on the disk."""
-        return len(self.missing) * self.bytes_each
+        return sum(self.bytes_of_some.get(boundary, self.bytes_each) for boundary in self.missing)
 
 
-def search_cache(network: Network, encoded: Encoded, boundaries: Sequence[int], folders: Sequence[Path] = ()) -> Search:
+def search_cache(
+    network: Network,
+    encoded: Encoded,
+    boundaries: Sequence[int],
+    folders: Sequence[Path] = (),
+    some: Mapping[int, np.ndarray] = MappingProxyType({}),
+) -> Search:
     """Looks for hidden states that an earlier run has left. Changes nothing.
 
     Args:
@@ -83,13 +95,16 @@ def search_cache(network: Network, encoded: Encoded, boundaries: Sequence[int], 
         encoded: the rows.
         boundaries: blocks whose entering hidden states are wanted.
         folders: the run's own cache folder, then those of other runs; they need not exist.
+        some: boundary -> int64, the rows that are wanted there, where not all are.
 
     Returns:
         What was found, and what is missing.
     """
-    keys = cache_keys(network, encoded, boundaries)
+    keys = cache_keys(network, encoded, boundaries, some)
     size = cache_bytes([encoded], [0], network.backbone.hidden_size)
-    return Search(keys, _find(keys, folders, size), size)
+    token_bytes = network.backbone.hidden_size * _STATES.itemsize
+    parts = {boundary: int(encoded.lengths[rows].sum()) * token_bytes for boundary, rows in some.items()}
+    return Search(keys, _find(keys, folders, size), size, some, parts)
 
 
 def cache_bytes(rows: Sequence[Encoded], boundaries: Sequence[int], hidden_size: int) -> int:
@@ -124,7 +139,7 @@ def fill_cache(
     others: Sequence[Path] = (),
     search: Search | None = None,
 ) -> Cache:
-    """Gives the hidden states at some boundaries: those that are there, and the rest by one pass over all rows.
+    """Gives the hidden states at some boundaries: those that are there, and the rest by one pass over the rows.
 
     Files of other runs are linked into `folder`, so that they stay when the other run is removed; where the file system
     cannot, they are read where they are. Processes that share `folder` wait for each other: one runs the pass, the
@@ -137,7 +152,8 @@ def fill_cache(
         folder: is made; holds two files a boundary.
         tick: told of the rows done after each batch.
         others: cache folders of other runs.
-        search: of the same rows and boundaries, when it was made already: hashing takes a moment.
+        search: of the same rows and boundaries, when it was made already: hashing takes a moment. It may want but some
+            rows at a boundary; the cache has no others there.
 
     Returns:
         The cache. float16 keeps three digits of states of order 1 (and all of bfloat16's); values beyond its range are
@@ -176,16 +192,36 @@ def _fill(
         for boundary, path in paths.items():
             beside = stack.enter_context(new_file(path))
             files[boundary] = stack.enter_context(open(beside, "r+b", buffering=0)).fileno()
-            reserve(files[boundary], search.bytes_each)
-        for rows, states in prefix_pass(network, encoded, sorted(paths)):
-            ends = np.cumsum(lengths[rows]).tolist()
-            for boundary, descriptor in files.items():
-                flat = states[boundary]
-                for row, first, last in zip(rows, [0, *ends], ends, strict=False):
-                    write_at(descriptor, flat[first:last], int(encoded.starts[row]) * token_bytes)
-            tick(len(rows))
+            if boundary in search.some:
+                os.truncate(beside, search.bytes_each)
+            else:
+                reserve(files[boundary], search.bytes_each)
+        for boundaries, part in _parts(len(lengths), paths, search.some):
+            for rows, states in prefix_pass(network, encoded, boundaries, part):
+                ends = np.cumsum(lengths[rows]).tolist()
+                for boundary in boundaries:
+                    flat = states[boundary]
+                    for row, first, last in zip(rows, [0, *ends], ends, strict=False):
+                        write_at(files[boundary], flat[first:last], int(encoded.starts[row]) * token_bytes)
+                tick(len(rows))
     for boundary, path in paths.items():
         _note(path, search.keys[boundary])
+
+
+def _parts(
+    count: int, boundaries: Iterable[int], some: Mapping[int, np.ndarray]
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Rows that are wanted at the same boundaries, together: boundaries and int64 rows; those wanted at most, first."""
+    ordered = sorted(boundaries)
+    wanted = np.ones((count, len(ordered)), bool)
+    for column, boundary in enumerate(ordered):
+        if boundary in some:
+            wanted[:, column] = False
+            wanted[some[boundary], column] = True
+    for pattern in np.unique(wanted, axis=0)[::-1]:
+        chosen = [boundary for boundary, is_wanted in zip(ordered, pattern, strict=True) if is_wanted]
+        if chosen:
+            yield chosen, np.flatnonzero((wanted == pattern).all(axis=1))
 
 
 def _note(path: Path, key: str) -> None:

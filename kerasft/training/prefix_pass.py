@@ -12,17 +12,18 @@ _BATCH_ROWS = 1024
 
 
 def prefix_pass(
-    network: Network, encoded: Encoded, boundaries: Sequence[int]
+    network: Network, encoded: Encoded, boundaries: Sequence[int], rows: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray, dict[int, np.ndarray]]]:
-    """Runs the embeddings and the blocks below the highest boundary over every row once.
+    """Runs the embeddings and the blocks below the highest boundary over rows once.
 
     Under a strategy with several replicas in this process, called inside its scope, every replica runs every n-th
-    batch. Each worker of a cluster runs all rows: each reads its own cache.
+    batch. Each worker of a cluster runs all of them: each reads its own cache.
 
     Args:
         network: its layers, in their own precision.
         encoded: the rows.
         boundaries: blocks that the wanted states enter.
+        rows: int64[R], those to run; all when None.
 
     Yields:
         Row numbers int64[B], and boundary -> float16[sum of their lengths, H], without padding, in that order.
@@ -59,7 +60,9 @@ def prefix_pass(
 
     # With lengths rounded up, batches of as many rows follow each other.
     rounded = -(-encoded.lengths // LENGTH_STEP) * LENGTH_STEP
-    batches = sorted_batches(rounded, _BATCH_ROWS, tokens_at_once())
+    if rows is None:
+        rows = np.arange(len(rounded))
+    batches = [rows[batch] for batch in sorted_batches(rounded[rows], _BATCH_ROWS, tokens_at_once())]
     most = int(encoded.lengths.max(initial=0))
     started = ([], [])
     for first in range(0, len(batches), replicas):

@@ -25,6 +25,8 @@ class Phase(pydantic.BaseModel):
     epochs: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """The peak, reached after the warm-up."""
+    rows: Annotated[int, Field(ge=1)] | None = None
+    """At most so many rows, drawn once for the phase; all when absent."""
     lora: Annotated[int, Field(ge=1)] | None = None
     """Rank of the low-rank factors trained in place of the unfrozen blocks' kernels."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None

@@ -1,10 +1,11 @@
 """The unfreezing plan."""
 
+import numpy as np
 import pytest
 
 from kerasft.errors import KerasftError
 from kerasft.training.optimizer import RATE_OVER_ADAMW
-from kerasft.training.phases import Frontier, batch_size, cacheable, check_sizes, frontier, plan
+from kerasft.training.phases import Frontier, batch_size, cacheable, check_sizes, frontier, plan, rows_of
 from kerasft.training.recipe import Phase, make_recipe
 
 
@@ -20,6 +21,18 @@ def test_the_gradual_plan_goes_from_the_head_to_all_but_the_lowest_sixth():
     assert parts(blocks=12) == ["head", 10]
     assert parts(blocks=6) == ["head", 5]
     assert parts(blocks=4) == ["head", 4]
+
+
+def test_a_head_learns_from_some_rows_the_blocks_from_all():
+    head, blocks = plan(recipe(), 6)
+    chosen = rows_of(head, 5000, seed=3, number=1)
+    assert len(set(chosen.tolist())) == len(chosen) == 2048
+    assert (np.diff(chosen) > 0).all()
+    assert 4000 < chosen[-1] < 5000
+    assert chosen.tolist() == rows_of(head, 5000, seed=3, number=1).tolist()
+    assert chosen.tolist() != rows_of(head, 5000, seed=4, number=1).tolist()
+    assert rows_of(head, 2048, seed=3, number=1) is None
+    assert rows_of(blocks, 5000, seed=3, number=2) is None
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,25 @@ def test_a_cached_batch_is_what_the_prefix_gives(family, tall_backbone, toy_gpt2
         np.testing.assert_allclose(suffix, whole, atol=2e-3)
 
 
+def test_some_rows_at_a_boundary_take_the_room_of_some(network, encoded, tmp_path):
+    some, ticks = np.array([1, 4, 40, 74]), []
+    search = prefix_cache.search_cache(network, encoded, [1, 4], some={4: some})
+    assert search.needed_bytes == 32 * (encoded.starts[-1] + encoded.lengths[some].sum())  # 16 numbers of 2 bytes
+    cache = prefix_cache.fill_cache(network, encoded, [1, 4], tmp_path / "some", ticks.append, search=search)
+    every = prefix_cache.fill_cache(network, encoded, [1, 4], tmp_path / "all")
+    assert sum(ticks) == len(encoded)
+    for boundary, rows in ((1, np.array([0, 4, 33])), (4, some[::-1])):
+        expected = every.batch(boundary, rows)
+        for name, values in cache.batch(boundary, rows).items():
+            np.testing.assert_allclose(values, expected[name], rtol=1e-3, atol=1e-5)
+    # It is found again by those who want the same rows there, and by no others.
+    again = [
+        prefix_cache.search_cache(network, encoded, [1, 4], [tmp_path / "some"], some=other)
+        for other in ({4: some}, {4: some[:3]}, {})
+    ]
+    assert [search.missing for search in again] == [(), (4,), (4,)]
+
+
 def test_the_size_is_known_before_it_is_written(network, encoded, tmp_path):
     search = prefix_cache.search_cache(network, encoded, [2, 4], [tmp_path / "cache"])
     prefix_cache.fill_cache(network, encoded, [2, 4], tmp_path / "cache", search=search)

@@ -114,16 +114,17 @@ def test_the_default_plan_trains_as_many_weights_as_it_says(toy_backbone, tmp_pa
 def test_from_the_cache_the_same_weights_are_learnt(write, top, tmp_path):
     backbone = write(tmp_path / top)
     phases = [
-        {"unfrozen": "head", "epochs": 1, "learning_rate": 3e-3},
+        {"unfrozen": "head", "epochs": 2, "learning_rate": 3e-3, "rows": 20},
         {"unfrozen": 1, "epochs": 1, "learning_rate": 2e-4},
     ]
-    common = {"phases": phases, "dropout": 0.0}
+    common = {"phases": phases, "dropout": 0.0, "batch_size": 8}
     cached, _ = fit(backbone, tmp_path / "cached", **common)
     plain, _ = fit(backbone, tmp_path / "plain", cache_gb=0, **common)
     assert [[phase["from_cache"] for phase in run.metrics["phases"]] for run in (cached, plain)] == [
         [True, True],
         [False, False],
     ]
+    assert [run.metrics["phases"][0]["steps"] for run in (cached, plain)] == [2 * 3] * 2
     assert max(apart(cached, plain).values()) < 1e-4
     assert cached.metrics["metrics"]["log_loss"] == pytest.approx(plain.metrics["metrics"]["log_loss"], abs=1e-3)
 
