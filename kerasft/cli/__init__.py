@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "Measure a run or an export on labelled data.",
     "predict": "Answer texts with a run or an export.",
     "export": "Publish a run as the next version of a SavedModel.",
+    "serve": "Serve exports over TensorFlow Serving's API, with a page to try them.",
     "check": "Prove that a stock TensorFlow Serving can run an export.",
     "tasks": "List the tasks.",
     "recipes": "List the recipes with their measured scores, or print one.",

@@ -12,7 +12,7 @@ import numpy as np
 
 from .messages import messages
 
-# tensorflow/core/framework/types.proto, DataType; bfloat16 (14) is added by `_numpy_type`.
+# tensorflow/core/framework/types.proto, DataType; bfloat16 (14) is added by `numpy_type`.
 DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string", 8: "complex64"}
 DTYPES |= {9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16", 20: "resource"}
 DTYPES |= {21: "variant", 22: "uint32", 23: "uint64"}
@@ -139,7 +139,7 @@ def disable_xla() -> None:
     library()._ZN10tensorflow21DisableXlaCompilationEv()
 
 
-def _numpy_type(dtype: str) -> np.dtype:
+def numpy_type(dtype: str) -> np.dtype:
     if dtype == "bfloat16":
         import ml_dtypes  # NumPy has no such type of its own
 
@@ -168,7 +168,7 @@ def as_array(value, dtype: str) -> np.ndarray:
         if dtype != "string":
             if any(isinstance(item, str | bytes) for item in array.reshape(-1)):
                 raise TypeError("found strings")
-            return array.astype(_numpy_type(dtype))
+            return array.astype(numpy_type(dtype))
         flat = [item.encode(errors="surrogateescape") if isinstance(item, str) else item for item in array.reshape(-1)]
         for item in flat:
             if not isinstance(item, bytes):
@@ -215,14 +215,18 @@ def read_tensor(lib: ctypes.CDLL, tensor: int) -> np.ndarray:
     if dtype in ("resource", "variant"):
         raise SessionError(INVALID_ARGUMENT, f"an output of type {dtype} cannot be read")
     shape = tuple(lib.TF_Dim(tensor, axis) for axis in range(lib.TF_NumDims(tensor)))
+    try:
+        array = np.empty(shape, numpy_type(dtype))
+    except ValueError as error:  # more dimensions than NumPy's 64
+        raise SessionError(INVALID_ARGUMENT, f"an output of shape {shape} cannot be read: {error}") from None
+    if not array.size:
+        return array  # a tensor without elements may have no memory, and TF_TensorData fails on it
     data = lib.TF_TensorData(tensor)
-    array = np.empty(shape, _numpy_type(dtype))
     if dtype == "string":
         flat = np.empty(array.size, dtype=object)
         for index in range(array.size):
             item = data + index * _STRING_BYTES
             flat[index] = ctypes.string_at(lib.TF_StringGetDataPointer(item), lib.TF_StringGetSize(item))
         return flat.reshape(shape)
-    if array.nbytes:
-        ctypes.memmove(array.ctypes.data, data, array.nbytes)
+    ctypes.memmove(array.ctypes.data, data, array.nbytes)
     return array

@@ -66,8 +66,20 @@ def signatures_of(meta_graph) -> dict[str, Signature]:
     return signatures
 
 
+class ProtoError(SessionError):
+    """Bytes that were to be fed are no sound TensorProto. `name` is the tensor's."""
+
+    def __init__(self, name: str, error: SessionError):
+        super().__init__(error.code, f"{name}: {error.message}")
+        self.name = name
+
+
 class Session:
-    """A loaded SavedModel. `run` may be called from several threads at once.
+    """A loaded SavedModel. `run` and `fetch` may be called from several threads at once.
+
+    Attributes:
+        signatures: those that requests can name, sorted.
+        signature_defs: all of them, as serialized SignatureDef messages.
 
     Args:
         path: the version folder, the one with `saved_model.pb`.
@@ -101,12 +113,13 @@ class Session:
             lib.TF_DeleteBuffer(buffer)
             lib.TF_DeleteSessionOptions(options)
         self.signatures = signatures_of(meta_graph)
+        self.signature_defs = {name: found.SerializeToString() for name, found in meta_graph.signature_def.items()}
 
-    def _output(self, info: TensorInfo) -> capi.Output:
-        node, _, index = info.name.rpartition(":")
+    def _output(self, name: str) -> capi.Output:
+        node, _, index = name.rpartition(":")
         operation = self._lib.TF_GraphOperationByName(self._graph, node.encode()) if node else None
         if not operation:
-            raise SessionError(INVALID_ARGUMENT, f"the graph has no dense tensor {info.name!r}")
+            raise SessionError(INVALID_ARGUMENT, f"the graph has no dense tensor {name!r}")
         return capi.Output(operation, int(index))
 
     def run(self, signature_name: str, feeds: Mapping, outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -125,7 +138,7 @@ class Session:
         """
         if signature_name not in self.signatures:
             raise SessionError(FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
-        signature, lib = self.signatures[signature_name], self._lib
+        signature = self.signatures[signature_name]
         extra = sorted(set(feeds) - set(signature.inputs))
         missing = sorted(set(signature.inputs) - set(feeds) - set(signature.defaults))
         wanted = list(signature.outputs if outputs is None else outputs)
@@ -133,37 +146,62 @@ class Session:
         if extra or missing or unknown:
             words = f"inputs not in the signature: {extra}, missing: {missing}; outputs not in the signature: {unknown}"
             raise SessionError(INVALID_ARGUMENT, words)
+        given = [
+            (info.name, capi.as_array(feeds[alias], info.dtype) if alias in feeds else signature.defaults[alias])
+            for alias, info in signature.inputs.items()
+        ]
+        return dict(zip(wanted, self.fetch(given, [signature.outputs[alias].name for alias in wanted]), strict=True))
+
+    def fetch(self, feeds: Sequence[tuple[str, np.ndarray | bytes]], names: Sequence[str]) -> list[np.ndarray]:
+        """Runs the graph for tensors by their names in it.
+
+        Args:
+            feeds: tensor's name and value; an array, or bytes that are a serialized TensorProto.
+            names: the tensors wanted.
+
+        Returns:
+            One array for each of `names`; strings as object arrays of bytes.
+
+        Raises:
+            ProtoError: bytes that are no sound TensorProto.
+            SessionError: a tensor that is not there, or TensorFlow's own error.
+        """
+        lib = self._lib
         given: list[int] = []
-        results = (ctypes.c_void_p * len(wanted))()
-        with self._in_use():
+        results = (ctypes.c_void_p * len(names))()
+        with self._in_use() as session:
             try:
-                for alias, info in signature.inputs.items():
-                    if alias in feeds:
-                        given.append(capi.new_tensor(lib, capi.as_array(feeds[alias], info.dtype)))
+                for name, value in feeds:
+                    if isinstance(value, bytes):
+                        try:
+                            given.append(capi.tensor_from_proto(lib, value))
+                        except SessionError as error:
+                            raise ProtoError(name, error) from None
                     else:
-                        given.append(capi.tensor_from_proto(lib, signature.defaults[alias]))
-                sources = (capi.Output * len(given))(*map(self._output, signature.inputs.values()))
-                targets = (capi.Output * len(wanted))(*(self._output(signature.outputs[alias]) for alias in wanted))
+                        given.append(capi.new_tensor(lib, value))
+                sources = (capi.Output * len(given))(*(self._output(name) for name, _ in feeds))
+                targets = (capi.Output * len(names))(*map(self._output, names))
                 values = (ctypes.c_void_p * len(given))(*given)
                 with capi.checked(lib) as status:
                     lib.TF_SessionRun(
-                        *(self._session, None, sources, values, len(given)),
-                        *(targets, results, len(wanted), None, 0, None, status),
+                        *(session, None, sources, values, len(given)),
+                        *(targets, results, len(names), None, 0, None, status),
                     )
-                return {alias: capi.read_tensor(lib, tensor) for alias, tensor in zip(wanted, results, strict=True)}
+                return [capi.read_tensor(lib, tensor) for tensor in results]
             finally:
                 for tensor in (*given, *results):
                     if tensor:
                         lib.TF_DeleteTensor(tensor)
 
     @contextlib.contextmanager
-    def _in_use(self) -> Iterator[None]:
+    def _in_use(self) -> Iterator[int]:
         with self._idle:
-            if self._session is None:
+            session = self._session
+            if session is None:
                 raise SessionError(FAILED_PRECONDITION, "the session is closed")
             self._running += 1
         try:
-            yield
+            yield session  # `close` may forget it meanwhile, but frees it only afterwards
         finally:
             with self._idle:
                 self._running -= 1
