@@ -1,0 +1,3 @@
+module example.com/sentiment
+
+go 1.21
