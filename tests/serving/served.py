@@ -7,11 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 import grpc
-from kerasft.serving.base_path import Policy
-from kerasft.serving.models import ModelConfig, Models, ModelsOptions
 
+from kerasft.serving.base_path import Policy
 from kerasft.serving.grpc_server import GrpcOptions, make_grpc
 from kerasft.serving.loaded import LoadedVersion, load
+from kerasft.serving.models import ModelConfig, Models, ModelsOptions
 
 
 def start_models(checked: Collection[str] = (), **bases: Path) -> Models:

@@ -88,6 +88,7 @@ def rest_server(stand_in: StandIn) -> ThreadingHTTPServer:
 def grpc_server(stand_in: StandIn):
     """Answers /tensorflow.serving.PredictionService/Predict, with TensorFlow Serving's own messages."""
     import grpc
+
     from kerasft.serving.protos import predict_pb2, types_pb2
 
     def predict(request, context):
