@@ -67,6 +67,11 @@ def library_path() -> Path:
 @functools.cache
 def library() -> ctypes.CDLL:
     """Loads TensorFlow and TF Text's ops, once a process."""
+    # TensorFlow's library shows its own OpenSSL to all that is loaded after it. Python's two modules that need theirs
+    # come first: else the one crashes when it is imported, and the other has no ciphers.
+    import hashlib  # noqa: F401
+    import ssl  # noqa: F401
+
     # RTLD_GLOBAL: TF Text's libraries look their TensorFlow symbols up among those already loaded.
     lib = ctypes.CDLL(str(library_path()), mode=ctypes.RTLD_GLOBAL)
     pointer, number, size, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_char_p

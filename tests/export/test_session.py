@@ -1,4 +1,6 @@
 import gc
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -135,3 +137,12 @@ def test_defaults_fill_inputs_that_are_left_out(tmp_path):
     with Session(tmp_path / "1") as session:
         assert session.run("serving_default", {"x": [1, 2.5]})["y"].tolist() == [10.0, 25.0]
         assert session.run("serving_default", {"x": [1.0], "by": [3.0]})["y"].tolist() == [3.0]
+
+
+def test_pythons_own_openssl_works_beside_tensorflows():
+    code = (
+        "from kerasft.export.capi import library; library()\n"
+        "import secrets, ssl, hashlib; ssl.create_default_context(); print(hashlib.sha256(b'').hexdigest()[:8])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "e3b0c442\n")
