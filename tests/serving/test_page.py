@@ -245,6 +245,8 @@ def test_text_as_it_is_written(tab, asked):
     rows = [one["instances"][0] for one in asked[before:]]
     assert [row["so_far"] for row in rows] == ["", STORY[:16], STORY[:32], STORY[:48]]
     assert {row["max_new_tokens"] for row in rows} == {8}
+    assert 'request.inputs["temperature"].CopyFrom(tf.make_tensor_proto([0.5], tf.float32))' in tab.text("grpc")
+    assert 'request.inputs["max_new_tokens"].CopyFrom(tf.make_tensor_proto([40], tf.int32))' in tab.text("grpc")
     tab.run("document.getElementById('knobs').open = true")
     ask(tab, max_new_tokens="12")
     rows = [one["instances"][0] for one in asked[before + 4 :]]

@@ -186,7 +186,8 @@ async function ask(event) {
 const inShell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function inPython(name, info, value) {
-  const dtype = info.dtype === "DT_STRING" ? "" : `, tf.${info.dtype.slice(3).toLowerCase()}`;
+  const known = { DT_FLOAT: "float32", DT_DOUBLE: "float64" };
+  const dtype = info.dtype === "DT_STRING" ? "" : `, tf.${known[info.dtype] ?? info.dtype.slice(3).toLowerCase()}`;
   const literal = typeof value === "boolean" ? (value ? "[True]" : "[False]") : JSON.stringify([value]);
   return `request.inputs[${JSON.stringify(name)}].CopyFrom(tf.make_tensor_proto(${literal}${dtype}))`;
 }
