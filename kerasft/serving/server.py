@@ -134,12 +134,14 @@ def _grpc_options(options: ServeOptions):
 
 def _start(models: Models) -> None:
     from kerasft.serving.quiet import hush
+    from kerasft.serving.resident import forget_library_pages
 
     hush()
     try:
         models.start()
     except ServingError as error:
         raise KerasftError(f"The server did not start: {error.message}") from None
+    forget_library_pages()
 
 
 async def _drain(grpc_server, rest_server, seconds: float) -> bool:
