@@ -114,7 +114,11 @@ def distributed_dataset(strategy, elements: Callable[[Sequence[int]], Iterator[t
         signature = tf.nest.map_structure(spec, next(elements(replicas)))
         made = tf.data.Dataset.from_generator(lambda: elements(replicas), output_signature=signature)
         # Known to be endless: else every step asks all workers whether there is more.
-        return made.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)).prefetch(2)
+        endless = made.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)).prefetch(2)
+        # There is nothing to tune, and freeing an iterator would wait until the tuner's thread wakes up: up to a minute.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return endless.with_options(options)
 
     if strategy.num_replicas_in_sync == 1:
         return of_worker(tf.distribute.InputContext())
