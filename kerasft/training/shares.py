@@ -115,7 +115,7 @@ def distributed_dataset(strategy, elements: Callable[[Sequence[int]], Iterator[t
         made = tf.data.Dataset.from_generator(lambda: elements(replicas), output_signature=signature)
         # Known to be endless: else every step asks all workers whether there is more.
         endless = made.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)).prefetch(2)
-        # There is nothing to tune, and freeing an iterator would wait until the tuner's thread wakes up: up to a minute.
+        # Nothing is to be tuned; and freeing an iterator would wait for the tuner's thread to look: up to a minute.
         options = tf.data.Options()
         options.autotune.enabled = False
         return endless.with_options(options)
