@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "Answer texts with a run or an export.",
     "export": "Publish a run as the next version of a SavedModel.",
     "serve": "Serve exports over TensorFlow Serving's API, with a page to try them.",
+    "bench": "Put load on a served model, and measure it.",
     "promote": "Point a label, such as stable, at a version of an export.",
     "check": "Prove that a stock TensorFlow Serving can run an export.",
     "tasks": "List the tasks.",
