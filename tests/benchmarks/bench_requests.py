@@ -36,7 +36,8 @@ def feeds_of(signature: Signature, words: itertools.count) -> dict[str, np.ndarr
         elif name in signature.defaults:
             feeds[name] = from_proto(tensor_pb2.TensorProto.FromString(signature.defaults[name]), name)
         else:
-            text = " ".join(f"w{next(words):x}q" for _ in range(WORDS))
+            # Of one width: longer words are more tokens, and TensorFlow keeps something for each number of tokens.
+            text = " ".join(f"w{next(words) * 7_654_321 % 16**6:06x}q" for _ in range(WORDS))
             feeds[name] = np.array([text.encode()], object)
     return feeds
 
