@@ -69,6 +69,7 @@ def number(name: str, default: float, text: str, most: float | None = None):
 @switch("allow-version-labels-for-unavailable-models", False, "New labels may name versions not loaded yet.")
 @switch("enable-model-warmup", True, "Replay assets.extra/tf_serving_warmup_requests before a version serves.")
 @number("num-request-iterations-for-warmup", 1, "How often each of them.")
+@switch("enable-signature-method-name-check", False, "Refuse signatures with another API's method name.")
 @file("ssl-config-file", "Key and certificates, as an SSLConfig: gRPC with TLS.")
 @switch("rest-api-tls", False, "REST with TLS too, which TensorFlow Serving's is not. Needs --ssl-config-file.")
 @file("monitoring-config-file", "Whether and where Prometheus reads, as a MonitoringConfig.")

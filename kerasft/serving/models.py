@@ -35,6 +35,7 @@ class ModelsOptions:
         model_config_file: read again every `model_config_file_poll_wait_seconds`, unless that is 0.
         enable_model_warmup: replay `assets.extra/tf_serving_warmup_requests` before a version is available.
         num_request_iterations_for_warmup: how often each record is replayed.
+        enable_signature_method_name_check: refuse a signature whose method name is not that of the API asked.
         batching: join requests; None runs each by itself.
     """
 
@@ -47,6 +48,7 @@ class ModelsOptions:
     model_config_file_poll_wait_seconds: float = 0.0
     enable_model_warmup: bool = True
     num_request_iterations_for_warmup: int = 1
+    enable_signature_method_name_check: bool = False
     batching: BatchingParameters | None = None
 
 
@@ -197,10 +199,12 @@ class Models:
             self._batcher.close(timeout)
 
     def _load(self, name: str, version: int, folder: Path) -> Loaded:
-        load = self._load_alone
-        if load is None:
+        if self._load_alone is not None:
+            loaded = self._load_alone(name, version, folder)
+        else:
             from kerasft.serving.loaded import load
-        loaded = load(name, version, folder)
+
+            loaded = load(name, version, folder, self.options.enable_signature_method_name_check)
         if self.options.enable_model_warmup:
             from kerasft.serving.warm_up import warm_up
 

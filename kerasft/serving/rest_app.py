@@ -131,7 +131,9 @@ class RestApp:
             if body is None:
                 return
             is_zipped = b"gzip" in headers.get(b"content-encoding", b"")
-            reply = await self._reply(scope["method"], path, body, is_zipped)
+            reply = await self._reply(scope["method"], path, body, is_zipped, receive)
+            if reply is None:
+                return
         except _TooLargeError:
             reply = Reply(
                 413,
@@ -142,20 +144,25 @@ class RestApp:
             self.options.observe(reply, time.perf_counter() - started)
         await _send(send, reply.status, _JSON + cors, reply.body)
 
-    async def _reply(self, method: str, path: str, body: bytes, is_zipped: bool) -> Reply:
+    async def _reply(self, method: str, path: str, body: bytes, is_zipped: bool, receive: Callable) -> Reply | None:
         options = self.options
         if options.max_pending and self._pending >= options.max_pending:
             return _failed(UNAVAILABLE, f"The server has {self._pending} requests pending, its limit")
         self._pending += 1
         deadline = time.monotonic() + options.timeout_seconds if options.timeout_seconds else None
         job = (self._work, method, path, body, is_zipped, deadline)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, *job)
+        gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            work = asyncio.get_running_loop().run_in_executor(self._threads, *job)
-            # A request that waits for a thread is taken back; one that runs ends by itself.
-            return await asyncio.wait_for(work, options.timeout_seconds or None)
-        except asyncio.TimeoutError:
-            return _failed(DEADLINE_EXCEEDED, "Timed out waiting for notification")
+            wait = options.timeout_seconds or None
+            await asyncio.wait((work, gone), timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            # Else clients that ask and hang up would keep the threads from those who wait for an answer.
+            return None if gone.done() else _failed(DEADLINE_EXCEEDED, "Timed out waiting for notification")
         finally:
+            gone.cancel()
+            work.cancel()  # one that waits for a thread is taken back; one that runs ends by itself
             self._pending -= 1
 
     def _work(self, method: str, path: str, body: bytes, is_zipped: bool, deadline: float | None) -> Reply:
@@ -201,6 +208,12 @@ async def _body(headers: dict[bytes, bytes], receive: Callable, limit: int) -> b
             raise _TooLargeError
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+async def _disconnected(receive: Callable) -> None:
+    """Waits until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _failed(code: int, words: str) -> Reply:

@@ -20,8 +20,8 @@ async def asked(app, method: str, path: str | bytes, body: bytes = b"", headers=
     sent = []
 
     async def receive():
-        if not pieces:
-            return {"type": "http.disconnect"}
+        if not pieces:  # all is sent; the client waits
+            await asyncio.Event().wait()
         return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
 
     async def send(message):

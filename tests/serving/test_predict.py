@@ -2,7 +2,11 @@
 
 import pytest
 
+from kerasft.serving.model_config import ModelConfig
+from kerasft.serving.models import Models, ModelsOptions
+from kerasft.serving.predict import predict
 from kerasft.serving.protos import predict_pb2, prediction_service_pb2_grpc, tensor_pb2, types_pb2
+from kerasft.serving.status import INTERNAL, ServingError
 from tests.serving.half_plus import FLOAT, Graph, info, signature, tensor, write_saved_model
 from tests.serving.served import refused, served, start_models
 
@@ -129,6 +133,21 @@ def test_refusals(stub, request_, code, words):
     found = refused(stub.Predict, request_)
     assert found[0] == code
     assert words in found[1]
+
+
+@pytest.mark.parametrize("checked", [pytest.param(False, id="G19"), pytest.param(True, id="G19-checked")])
+def test_the_servers_option_checks_the_method(odd_method, checked):
+    models = Models([ModelConfig("odd", str(odd_method))], ModelsOptions(0, enable_signature_method_name_check=checked))
+    models.start()
+    try:
+        if not checked:
+            assert list(predict(models, asked("odd", x=TWO)).outputs["y"].float_val) == [3.0]
+            return
+        with pytest.raises(ServingError, match="Expected prediction signature method_name") as error:
+            predict(models, asked("odd", x=TWO))
+        assert error.value.code == INTERNAL
+    finally:
+        models.close()
 
 
 def test_g20_long_messages_are_cut(stub):

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import threading
 
 import pytest
 
@@ -321,8 +322,6 @@ def test_page_takes_what_is_not_the_api(models):
 
 
 def test_too_many_pending_and_too_slow(models, monkeypatch):
-    import threading
-
     from kerasft.serving import rest_app as module
 
     go_on = threading.Event()
@@ -388,6 +387,48 @@ def test_lifespan_and_websocket(models):
 
     asyncio.run(live())
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
+
+
+def test_what_waits_for_a_thread_is_not_run_for_a_client_that_has_gone(models, monkeypatch):
+    from kerasft.serving import rest_app as module
+
+    go_on, ran = threading.Event(), []
+    narrow = rest_app(models, RestOptions(num_threads=1))
+
+    def answer(models, method, path, *rest):
+        ran.append(path)
+        go_on.wait(30)
+        return module.Reply(200, b"{}")
+
+    monkeypatch.setattr(module, "answer", answer)
+
+    async def leave(seconds):
+        pieces = [{"type": "http.request"}]
+
+        async def receive():
+            if pieces:
+                return pieces.pop()
+            await asyncio.sleep(seconds)
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            raise AssertionError("answered to nobody")
+
+        scope = {"type": "http", "method": "GET", "path": "/v1/models/gone", "headers": [], "query_string": b""}
+        await narrow(scope, receive, send)
+
+    async def all_of_them():
+        first = asyncio.create_task(asked(narrow, "GET", "/v1/models/first"))
+        await asyncio.sleep(0.05)
+        await asyncio.gather(*(leave(0.01) for _ in range(5)))
+        last = asyncio.create_task(asked(narrow, "GET", "/v1/models/last"))
+        await asyncio.sleep(0.05)
+        go_on.set()
+        return (await first).status, (await last).status
+
+    assert asyncio.run(all_of_them()) == (200, 200)
+    assert ran == ["/v1/models/first", "/v1/models/last"]
+    narrow.close()
 
 
 def test_client_that_goes_is_not_answered(app):

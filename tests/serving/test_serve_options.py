@@ -88,6 +88,7 @@ def test_flags_of_tensorflow_serving(told, models, tmp_path):
         "--enable_model_warmup=false",
         "--file_system_poll_wait_seconds=5",
         "--max_num_load_retries=2",
+        "--enable_signature_method_name_check=true",
     )
     assert (options.port, options.rest_api_port) == (9000, 9001)
     assert [config.name for config in options.models] == ["news"]
@@ -95,6 +96,7 @@ def test_flags_of_tensorflow_serving(told, models, tmp_path):
     assert options.models_options.enable_model_warmup is False
     assert options.models_options.file_system_poll_wait_seconds == 5.0
     assert options.models_options.max_num_load_retries == 2
+    assert options.models_options.enable_signature_method_name_check is True
 
 
 def test_model_config_file(told, tmp_path):
