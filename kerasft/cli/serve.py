@@ -63,6 +63,7 @@ def number(name: str, default: float, text: str, most: float | None = None):
 @number("grpc-max-threads", 64, "gRPC requests that run at a time.")
 @switch("enable-batching", False, "Join requests that come at the same time.")
 @file("batching-parameters-file", "How, as BatchingParameters. Needs --enable-batching.")
+@switch("enable-per-model-batching-parameters", False, "By each version's batching_params.pbtxt; those without: not.")
 @number("file-system-poll-wait-seconds", 1.0, "Look for new versions after so long; 0: only at the start.")
 @number("max-num-load-retries", 5, "How often a version that does not load is tried again.")
 @number("load-retry-interval-micros", 60_000_000, "Between such tries.")
@@ -95,6 +96,8 @@ def serve(paths, model_base_path, model_name, model_config_file, enable_batching
     if model_base_path:
         paths = (*paths, model_base_path)
     configs = _configs(paths, model_name, model_config_file)
+    if settings["enable_per_model_batching_parameters"] and not enable_batching:
+        raise KerasftError("--enable-per-model-batching-parameters is set without --enable-batching. Add it.")
     if batching_parameters_file and not enable_batching:
         raise KerasftError("--batching-parameters-file is set without --enable-batching. Add it.")
     batching = None

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from kerasft.errors import KerasftError
+from kerasft.export.check_files import judge_files, judge_replay
 from kerasft.export.compare import Difference, compare, sizes
 from kerasft.export.contracts import FAILED, NOTE, OK, judge
+from kerasft.export.examples import serialized_example
 from kerasft.export.hostile import HOSTILE_TEXTS, hostile_numbers
-from kerasft.export.messages import messages
 from kerasft.export.proof import Answer, ask
 from kerasft.export.prover import unpack
 from kerasft.export.servable import Inspection, inspect
@@ -114,7 +115,8 @@ def _static(inspection: Inspection, own: bool) -> list[Finding]:
 def _dynamic(folder: Path, inspection: Inspection, kept: Mapping) -> tuple[list[Finding], dict]:
     texts = [text for _, text in HOSTILE_TEXTS]
     fields, numbers, writing = _text_fields(inspection), kept.get("number_columns", []), kept.get("writing", {})
-    requests, jobs = [], []
+    replayed, beside = judge_files(folder)
+    requests, jobs = [*replayed], []
     for name, signature in inspection.signatures.items():
         # What a request may leave out: of another model nobody knows for how many rows the default is.
         optional = signature.defaults if kept else {}
@@ -129,7 +131,9 @@ def _dynamic(folder: Path, inspection: Inspection, kept: Mapping) -> tuple[list[
     if stored:
         requests.append(stored[0])
     answers, record = ask(folder, requests, timeout=_SLOW if writing else _FAST)
-    findings = [Finding(OK, "loads in the C++ loader", f"in {record['load_seconds']:.1f} s, XLA off, fresh process")]
+    loads = Finding(OK, "loads in the C++ loader", f"in {record['load_seconds']:.1f} s, XLA off, fresh process")
+    beside += judge_replay(replayed, [answer.error for answer in answers[: len(replayed)]])
+    findings = [loads, *(Finding(*found) for found in beside)]
     for name, start in jobs:
         whole, none, *alone = answers[start : start + 2 + len(texts)]
         findings += _answers_findings(f"hostile texts to {name}", whole, none, alone, writing)
@@ -176,16 +180,9 @@ def _hostile_feeds(
     rotated |= {name: np.array(odd, np.int32) for name in numbers if examples or name in signature.inputs}
     if examples:
         rows = zip(*rotated.values(), strict=True)
-        return {next(iter(signature.inputs)): [_example(dict(zip(rotated, row, strict=True))) for row in rows]}
+        serialized = [serialized_example(dict(zip(rotated, row, strict=True))) for row in rows]
+        return {next(iter(signature.inputs)): serialized}
     return rotated
-
-
-def _example(features: Mapping[str, bytes | int]) -> bytes:
-    example = messages().Example()
-    for name, value in features.items():
-        feature = example.features.feature[name]
-        (feature.bytes_list if isinstance(value, bytes) else feature.int64_list).value.append(value)
-    return example.SerializeToString()
 
 
 def _answers_findings(

@@ -129,7 +129,13 @@ def _answer(reply: dict) -> Answer:
     return Answer({alias: prover.unpack(value) for alias, value in reply["outputs"].items()})
 
 
-def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5, timeout: float = 900.0) -> dict:
+def prove(
+    folder: Path,
+    cases: Sequence[Case],
+    tolerance: float = 1e-5,
+    timeout: float = 900.0,
+    also: Sequence[tuple[str, Mapping]] = (),
+) -> tuple[dict, list[Answer]]:
     """Compares an export's answers with the expected ones, whatever the batch.
 
     Every case runs as one batch, with no row at all, and each of its first rows by itself. Strings and
@@ -142,9 +148,11 @@ def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5, timeout:
         cases: rows with the Keras model's own answers.
         tolerance: the largest absolute difference of two floats.
         timeout: seconds for all of it.
+        also: warm-up requests, pairs of signature and feeds: any answer will do, but none may fail.
 
     Returns:
-        A JSON-able record: cases, rows, requests, the largest difference, ties, loader, versions, seconds.
+        A JSON-able record: cases, rows, requests, the largest difference, ties, loader, versions, seconds; and the
+        answers to `also`.
 
     Raises:
         KerasftError: the first difference (case, row, expected, found), or why no answer came.
@@ -166,7 +174,8 @@ def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5, timeout:
             requests.append((case.signature, {alias: value[piece] for alias, value in feeds.items()}))
             what = f"{case.what}, row {piece.start} alone" if piece.stop else f"{case.what}, a batch of no rows"
             plans.append((case, what, piece, True))
-    answers, record = ask(folder, requests, timeout)
+    answers, record = ask(folder, [*requests, *also], timeout)
+    answers, others = answers[: len(requests)], answers[len(requests) :]
     largest, ties, strays = 0.0, 0, Counter()
     for (case, what, piece, alone), answer in zip(plans, answers, strict=True):
         if answer.error is not None:
@@ -187,13 +196,16 @@ def prove(folder: Path, cases: Sequence[Case], tolerance: float = 1e-5, timeout:
             raise KerasftError(f"{what}: {error} Nothing is published.") from None
         largest, ties = max(largest, difference), ties + (0 if alone else tied)
     _check_strays(cases, strays)
+    for (name, _), answer in zip(also, others, strict=True):
+        if answer.error is not None:
+            raise KerasftError(f"A warm-up request to signature {name} failed in the C++ runtime: {answer.error[:500]}")
     rows = [len(next(iter(case.expected.values()))) for case in cases]
     listed = [
         {"what": case.what, "signature": case.signature, "rows": count} for case, count in zip(cases, rows, strict=True)
     ]
     totals = {"cases": listed, "rows": sum(rows), "requests": len(requests), "tolerance": tolerance}
-    totals |= {"max_difference": largest, "ties": ties, "strays": strays.total()}
-    return {**totals, **record, "seconds": round(time.monotonic() - start, 3)}
+    totals |= {"max_difference": largest, "ties": ties, "strays": strays.total(), "warm_up_requests": len(others)}
+    return {**totals, **record, "seconds": round(time.monotonic() - start, 3)}, others
 
 
 def _check_strays(cases: Sequence[Case], strays: Mapping[str, int]) -> None:

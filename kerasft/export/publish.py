@@ -13,6 +13,7 @@ import numpy as np
 from kerasft.atomic import new_folder
 from kerasft.data.inputs import Values
 from kerasft.errors import KerasftError
+from kerasft.export.examples import serialized_example
 from kerasft.export.hostile import HOSTILE_TEXTS, hostile_numbers
 from kerasft.export.versions import PROOF, model_folder, place
 from kerasft.run import Run, load_run, read_json, write_json
@@ -47,7 +48,7 @@ def export(
     parent = model_folder(Path(export_dir), name or run.task.name)
     try:
         with new_folder(parent, "unproven") as beside:
-            version = _write_and_prove(run, beside, report)
+            version = _write_and_prove(run, beside, parent.name, report)
             final = place(beside, parent)
     except OSError as error:
         raise KerasftError(f"The export to {parent} was not published: {error.strerror or error}.") from error
@@ -104,11 +105,15 @@ def _of_service(run: Run) -> _Export:
     return _Export(partial(save_service, service), lambda: (cases, hostile), weights, {"writing": writing}, TIMEOUT)
 
 
-def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
+def _write_and_prove(run: Run, folder: Path, name: str, report: Say) -> dict[str, Any]:
     import tensorflow as tf
 
+    from kerasft.export.batching_params import write_batching_params
     from kerasft.export.proof import prove
+    from kerasft.export.samples import write_samples
     from kerasft.export.servable import inspect
+    from kerasft.export.warm_file import read_warm_file, write_warm_file
+    from kerasft.export.warm_requests import warm_requests, word_sizes
 
     made = _of_service(run) if run.task.writes else _of_network(run)
     try:
@@ -121,9 +126,16 @@ def _write_and_prove(run: Run, folder: Path, report: Say) -> dict[str, Any]:
     if inspection.oversize:
         raise KerasftError(f"Not published: {inspection.oversize}.")
 
+    max_length = run.recipe.max_length
+    requests = warm_requests(run.task, inspection.signatures, max_length, word_sizes(run.text))
+    write_warm_file(folder, requests)
+    write_batching_params(folder, max_length, run.task.writes is not None)
     cases, hostile = made.cases()
     report(f"Proving it in a fresh process: TensorFlow's C++ loader, XLA off, {len(cases)} cases")
-    record = prove(folder, cases, tolerance=TOLERANCE, timeout=made.timeout)
+    replayed = read_warm_file(folder)
+    record, answers = prove(folder, cases, tolerance=TOLERANCE, timeout=made.timeout, also=replayed)
+    # None at all where a test does without the proof.
+    write_samples(folder, name, [(request, answer.outputs) for request, answer in zip(requests, answers, strict=False)])
     proof = {
         # As `--task` takes it: a task of the user's own is found again by its module.
         "task": run.recipe.task,
@@ -225,20 +237,8 @@ def _keras_answers(run: Run, feeds: Values) -> Callable[[str, slice | np.ndarray
 
 
 def _examples(feeds: Values) -> list[bytes]:
-    import tensorflow as tf
-
-    def feature(value):
-        if isinstance(value, bytes):
-            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-    names = list(feeds)
-    return [
-        tf.train.Example(
-            features=tf.train.Features(feature=dict(zip(names, map(feature, row), strict=True)))
-        ).SerializeToString()
-        for row in zip(*feeds.values(), strict=True)
-    ]
+    rows = zip(*feeds.values(), strict=True)
+    return [serialized_example(dict(zip(feeds, row, strict=True))) for row in rows]
 
 
 def _storable(value: Any) -> Any:

@@ -18,13 +18,16 @@ from kerasft.serving.status import INVALID_ARGUMENT, UNAVAILABLE, ServingError
 class Task:
     """One request that waits for its rows."""
 
-    def __init__(self, loaded, signature_name: str, feeds: dict, outputs: tuple[str, ...], rows: int, deadline):
+    def __init__(
+        self, loaded, signature_name: str, feeds: dict, outputs: tuple[str, ...], rows: int, deadline, parameters
+    ):
         self.loaded = loaded
         self.signature_name = signature_name
         self.feeds = feeds
         self.outputs = outputs
         self.rows = rows
         self.deadline = deadline
+        self.parameters = parameters  # a `BatchingParameters`, the same for all of a queue
         self._found: dict[int, dict[str, np.ndarray]] = {}
         self._missing = rows
         self._error: Exception | None = None
@@ -75,16 +78,10 @@ class Batch:
 class BatchQueues:
     """All queues. A queue that has become empty is dropped, and with it the last hold on its version.
 
-    Args:
-        parameters: a `BatchingParameters`.
+    Each is run by the `BatchingParameters` of its tasks.
     """
 
-    def __init__(self, parameters):
-        self._limit = parameters.max_batch_size
-        self._largest = parameters.max_execution_batch_size
-        self._most = parameters.max_enqueued_batches
-        self._split = parameters.enable_large_batch_splitting
-        self._wait = parameters.batch_timeout_micros / 1e6
+    def __init__(self):
         self._queues: dict[Hashable, deque[Batch]] = {}
         self._changed = threading.Condition()
         self._closed = False
@@ -99,38 +96,26 @@ class BatchQueues:
         Raises:
             ServingError: INVALID_ARGUMENT for a request that is too large, UNAVAILABLE when the queue is full.
         """
-        if task.rows > self._limit:
-            words = f"Task size {task.rows} is larger than maximum input batch size {self._limit}"
+        parameters = task.parameters
+        if task.rows > parameters.max_batch_size:
+            words = f"Task size {task.rows} is larger than maximum input batch size {parameters.max_batch_size}"
             raise ServingError(INVALID_ARGUMENT, words)
         with self._changed:
             if self._closed:
                 raise ServingError(UNAVAILABLE, "The server is shutting down")
             batches = self._queues.get(key) or deque([Batch(time.monotonic())])
-            self._check_capacity(batches, task.rows)
+            _check_capacity(batches, task.rows, parameters)
             start = 0
             while start < task.rows:
-                room = self._largest - batches[-1].size
-                if room < (1 if self._split else task.rows):
+                room = parameters.max_execution_batch_size - batches[-1].size
+                if room < (1 if parameters.enable_large_batch_splitting else task.rows):
                     batches.append(Batch(time.monotonic()))
-                    room = self._largest
+                    room = parameters.max_execution_batch_size
                 stop = min(task.rows, start + room)
                 batches[-1].add(task, start, stop)
                 start = stop
             self._queues[key] = batches
             self._changed.notify(len(batches))
-
-    def _check_capacity(self, batches: deque[Batch], rows: int) -> None:
-        words = "The batch scheduling queue to which this task was submitted is full"
-        if self._split:
-            capacity = (self._most - len(batches)) * self._largest + self._largest - batches[-1].size
-            if rows > capacity:
-                now = f"num_enqueued_batches={len(batches)}, max_enqueued_batches={self._most}"
-                size = f"open_batch_size={batches[-1].size}, max_execution_batch_size={self._largest}"
-                words += f"; task size is {rows} but scheduling capacity is only {capacity} ({now}, {size})"
-                raise ServingError(UNAVAILABLE, words)
-        elif batches[-1].size + rows > self._limit and len(batches) >= self._most:
-            words += f"; currently {len(batches)} batches enqueued and max_enqueued_batches is {self._most}"
-            raise ServingError(UNAVAILABLE, words)
 
     def take(self) -> Batch | None:
         """Waits for a batch that is to be run now; None when the queues are closed and empty."""
@@ -155,12 +140,30 @@ class BatchQueues:
 
     def _due(self, queue: tuple[Hashable, deque[Batch]]) -> float:
         first = queue[1][0]
-        ready = len(queue[1]) > 1 or first.size >= self._largest or self._closed
+        parameters = first.parts[0][0].parameters
+        ready = len(queue[1]) > 1 or first.size >= parameters.max_execution_batch_size or self._closed
         # What is ready goes before what still waits, and the oldest of it first.
-        return first.since - (1e9 if ready else 0) + (0 if ready else self._wait)
+        return first.since - (1e9 if ready else 0) + (0 if ready else parameters.batch_timeout_micros / 1e6)
 
     def close(self) -> None:
         """Takes no more; what is queued is still given out."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def _check_capacity(batches: deque[Batch], rows: int, parameters) -> None:
+    """Raises `ServingError` when a queue has no room for so many rows."""
+    words = "The batch scheduling queue to which this task was submitted is full"
+    most = parameters.max_enqueued_batches
+    if parameters.enable_large_batch_splitting:
+        largest = parameters.max_execution_batch_size
+        capacity = (most - len(batches)) * largest + largest - batches[-1].size
+        if rows > capacity:
+            now = f"num_enqueued_batches={len(batches)}, max_enqueued_batches={most}"
+            size = f"open_batch_size={batches[-1].size}, max_execution_batch_size={largest}"
+            words += f"; task size is {rows} but scheduling capacity is only {capacity} ({now}, {size})"
+            raise ServingError(UNAVAILABLE, words)
+    elif batches[-1].size + rows > parameters.max_batch_size and len(batches) >= most:
+        words += f"; currently {len(batches)} batches enqueued and max_enqueued_batches is {most}"
+        raise ServingError(UNAVAILABLE, words)

@@ -75,12 +75,18 @@ class Batcher:
 
     def __init__(self, parameters: BatchingParameters):
         self._parameters = parameters
-        self._queues = BatchQueues(parameters)
+        self._queues = BatchQueues()
         self._starting = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     def run(
-        self, loaded, signature_name: str, feeds: Mapping, outputs: Sequence[str], deadline: float | None = None
+        self,
+        loaded,
+        signature_name: str,
+        feeds: Mapping,
+        outputs: Sequence[str],
+        deadline: float | None = None,
+        parameters: BatchingParameters | None = None,
     ) -> dict[str, np.ndarray]:
         """Runs a signature, together with other requests of the same version, signature, outputs and row shapes.
 
@@ -90,6 +96,8 @@ class Batcher:
             feeds: alias -> TensorProto or array; each with the batch as its first dimension, all equally long.
             outputs: the aliases wanted.
             deadline: of `time.monotonic()`.
+            parameters: of this version, the same for all its requests; those of the batcher when None. Threads are the
+                batcher's in any case.
 
         Returns:
             alias -> array, the rows of this request.
@@ -103,7 +111,7 @@ class Batcher:
             # Nothing to join; or a default would come in, whose length is its own and not that of a batch.
             return loaded.run(signature_name, arrays, outputs)
         shapes = tuple((alias, array.dtype.name, array.shape[1:]) for alias, array in sorted(arrays.items()))
-        task = Task(loaded, signature_name, arrays, tuple(outputs), rows, deadline)
+        task = Task(loaded, signature_name, arrays, tuple(outputs), rows, deadline, parameters or self._parameters)
         self._start()
         self._queues.put((loaded, signature_name, frozenset(outputs), shapes), task)
         return task.result()
@@ -150,7 +158,7 @@ class Batcher:
     def _run(self, parts: list[tuple[Task, int, int]]) -> None:
         first = parts[0][0]
         rows = sum(stop - start for _, start, stop in parts)
-        padded = next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
+        padded = next((size for size in first.parameters.allowed_batch_sizes if size >= rows), rows)
         feeds = {}
         for alias in first.feeds:
             pieces = [task.feeds[alias][start:stop] for task, start, stop in parts]

@@ -13,6 +13,7 @@ from kerasft.serving.model_config import PLATFORM, ModelConfig
 from kerasft.serving.status import INVALID_ARGUMENT, ServingError
 from kerasft.serving.text_proto import message_class, read_text_proto
 
+BATCHING_PARAMS = "batching_params.pbtxt"  # bundle_factory_util.cc
 PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -110,6 +111,21 @@ def read_batching_parameters_file(path: str | Path) -> BatchingParameters:
         return BatchingParameters(**given)
     except KerasftError as error:
         raise KerasftError(f"{path}: {error}") from None
+
+
+def own_batching_parameters(folder: str | Path) -> BatchingParameters | None:
+    """Reads a version's own `batching_params.pbtxt`, beside its `saved_model.pb`; None where it has none.
+
+    Raises:
+        ServingError: the version cannot be served, as in util/proto_util.h, with the reason behind it.
+    """
+    path = Path(folder) / BATCHING_PARAMS
+    if not path.is_file():
+        return None
+    try:
+        return read_batching_parameters_file(path)
+    except KerasftError as error:
+        raise ServingError(INVALID_ARGUMENT, f"Invalid protobuf file: '{path}'. {error}") from None
 
 
 def read_monitoring_config_file(path: str | Path) -> str | None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from kerasft.errors import KerasftError
 from kerasft.export.capi import CODES
@@ -37,6 +38,8 @@ class ModelsOptions:
         num_request_iterations_for_warmup: how often each record is replayed.
         enable_signature_method_name_check: refuse a signature whose method name is not that of the API asked.
         batching: join requests; None runs each by itself.
+        enable_per_model_batching_parameters: with batching, each version is joined as its own `batching_params.pbtxt`
+            says, and not at all if it has none; of `batching` only the threads are used.
     """
 
     file_system_poll_wait_seconds: float = 1.0
@@ -50,6 +53,7 @@ class ModelsOptions:
     num_request_iterations_for_warmup: int = 1
     enable_signature_method_name_check: bool = False
     batching: BatchingParameters | None = None
+    enable_per_model_batching_parameters: bool = False
 
 
 class Models:
@@ -78,6 +82,7 @@ class Models:
             self._versions, self._load, options.max_num_load_retries, options.load_retry_interval_micros / 1e6
         )
         self._batcher = Batcher(options.batching) if options.batching else None
+        self._own_batching: WeakKeyDictionary[Loaded, BatchingParameters] = WeakKeyDictionary()
         self._settling = threading.RLock()  # one change at a time: a look at the disk, a reload, the end
         self._stop = threading.Event()
 
@@ -137,9 +142,11 @@ class Models:
         Raises:
             ServingError: TensorFlow's own words, or the batcher's.
         """
-        if self._batcher is None:
+        per_model = self.options.enable_per_model_batching_parameters
+        parameters = self._own_batching.get(loaded) if per_model else self.options.batching
+        if self._batcher is None or parameters is None:
             return loaded.run(signature_name, feeds, outputs)
-        return self._batcher.run(loaded, signature_name, feeds, outputs, deadline)
+        return self._batcher.run(loaded, signature_name, feeds, outputs, deadline, parameters)
 
     def status(self, model_spec) -> list[VersionStatus]:
         """Tells the states of a model's versions, the highest first, or of the one that is asked for.
@@ -205,15 +212,23 @@ class Models:
             from kerasft.serving.loaded import load
 
             loaded = load(name, version, folder, self.options.enable_signature_method_name_check)
+        try:
+            self._prepare(loaded, folder)
+        except BaseException:
+            loaded.close()
+            raise
+        return loaded
+
+    def _prepare(self, loaded: Loaded, folder: Path) -> None:
+        if self._batcher and self.options.enable_per_model_batching_parameters:
+            from kerasft.serving.config_files import own_batching_parameters
+
+            if own := own_batching_parameters(folder):
+                self._own_batching[loaded] = own
         if self.options.enable_model_warmup:
             from kerasft.serving.warm_up import warm_up
 
-            try:
-                warm_up(loaded, folder, self.options.num_request_iterations_for_warmup)
-            except BaseException:
-                loaded.close()
-                raise
-        return loaded
+            warm_up(loaded, folder, self.options.num_request_iterations_for_warmup)
 
     @staticmethod
     def _name(model_spec) -> str:

@@ -1,11 +1,11 @@
-"""Reads TFRecord files without TensorFlow (tsl/lib/io/record_reader.cc, crc32c.h).
+"""Reads and writes TFRecord files without TensorFlow (tsl/lib/io/record_reader.cc, record_writer.cc, crc32c.h).
 
 A record: its length in 8 bytes, the length's checksum in 4, its bytes, their checksum in 4; little-endian.
 """
 
 import functools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +33,18 @@ def masked_crc(data: bytes) -> int:
         crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
     crc ^= 0xFFFFFFFF
     return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
+
+
+def framed(record: bytes) -> bytes:
+    """Gives a record as the file has it."""
+    length = struct.pack("<Q", len(record))
+    crcs = (struct.pack("<I", masked_crc(part)) for part in (length, record))
+    return length + next(crcs) + record + next(crcs)
+
+
+def write_records(path: str | Path, records: Iterable[bytes]) -> None:
+    """Writes records to a file, over what is in it."""
+    Path(path).write_bytes(b"".join(map(framed, records)))
 
 
 def read_records(path: str | Path) -> Iterator[bytes]:

@@ -114,7 +114,7 @@ def test_a_run_whose_export_was_interrupted_is_published_where_the_first_command
     assert list((tmp_path / "served" / "reviews").iterdir()) == []
 
     # The rows are not needed any more: its training is done. How an export is proven is told elsewhere.
-    monkeypatch.setattr(proof, "prove", lambda *_, **__: {})
+    monkeypatch.setattr(proof, "prove", lambda *_, **__: ({}, []))
     (tmp_path / "rows.csv").unlink()
     status, out, err = fit("--resume", "run")
     assert status == 0, err

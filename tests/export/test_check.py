@@ -2,14 +2,18 @@ import base64
 import json
 import shutil
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from kerasft.cli.check import check
 from kerasft.errors import KerasftError
 from kerasft.export.check import check_export, version_folder
+from kerasft.export.check_files import judge_files
 from kerasft.export.hostile import HOSTILE_TEXTS
 from kerasft.export.session import Session
+from kerasft.export.warm_file import Request, write_warm_file
+from kerasft.serving.warm_up import REQUESTS
 
 
 def failures(report):
@@ -105,3 +109,17 @@ def test_the_command_prints_marks_and_exits_with_0_or_1(good, bad):
     wrong = CliRunner().invoke(check, [str(bad["growing"]), "--json"])
     assert wrong.exit_code == 1
     assert json.loads(wrong.output)["servable"] is False
+
+
+def test_files_that_would_keep_a_server_from_loading_it_are_found(good, tmp_path):
+    folder = shutil.copytree(good, tmp_path / "1")
+    write_warm_file(folder, [Request("classify", "predict", {"inputs": np.array([b"no example"], object)})])
+    (folder / "batching_params.pbtxt").write_text("max_batch_size { value: 4 }\nallowed_batch_sizes: 2\n")
+    lines = failures(check_export(folder))
+    assert [line.partition(":")[0] for line in lines] == ["batching parameters", "warm-up requests"]
+    assert "Last entry in allowed_batch_sizes must match max_batch_size" in lines[0]
+    assert "number 0, to classify, fails" in lines[1]
+    (folder / REQUESTS).write_bytes(b"nonsense")
+    requests, [(status, _, detail), _] = judge_files(folder)
+    assert (requests, status) == ([], "failed")
+    assert "truncated record at 0" in detail

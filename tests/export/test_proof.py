@@ -26,13 +26,22 @@ def right(good):
 
 
 def test_the_same_answers_pass_whatever_the_batch(good, right):
-    record = prove(good, [right])
+    record, _ = prove(good, [right])
     assert record["rows"] == 5
     assert record["requests"] == 1 + 1 + 5  # the batch, no rows, each row alone
     assert record["max_difference"] == 0.0
     assert record["ties"] == 0
     assert record["xla"] is False
     assert record["tensorflow"].startswith("2.")
+
+
+def test_warm_up_requests_are_replayed_and_one_that_fails_stops_the_proof(good, right):
+    warm = ("classify", {"inputs": [b""]}), ("serving_default", {"text": [b"abc"]})
+    with pytest.raises(KerasftError, match="A warm-up request to signature classify failed"):
+        prove(good, [right], also=warm)
+    record, [answer] = prove(good, [right], also=warm[1:])
+    assert (record["requests"], record["warm_up_requests"]) == (7, 1)
+    assert answer.outputs["echo_bytes"].tolist() == [b"abc"]
 
 
 def test_a_wrong_answer_is_named_by_case_row_expected_and_found(good, right):

@@ -70,11 +70,13 @@ def test_the_next_export_is_the_next_version_and_leaves_the_first_alone(toy_expo
     first = Path(shutil.copytree(toy_export, tmp_path / "mood" / "1"))
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in first.rglob("*")}
     # It is the first one's over again, which was proven.
-    monkeypatch.setattr(proof, "prove", lambda *_, **__: {})
+    replayed = []
+    monkeypatch.setattr(proof, "prove", lambda *_, also, **__: replayed.extend(also) or ({}, []))
     second = toy_run.export(export_dir=tmp_path, name="mood")
     assert second == tmp_path / "mood" / "2"
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in first.rglob("*")} == before
     assert sorted(path.name for path in first.parent.iterdir()) == ["1", "2"]
+    assert [name for name, _ in replayed] == ["serving_default"] * 3 + ["classify"] * 3
 
 
 def test_a_failed_proof_publishes_nothing(toy_run, tmp_path, monkeypatch):

@@ -9,9 +9,12 @@ import kerasft
 from kerasft.answering import answer_all, open_answerer
 from kerasft.backbones import gpt2_decoder
 from kerasft.export.check import check_export
+from kerasft.export.samples import SAMPLES
 from kerasft.export.servable import inspect
 from kerasft.export.session import Session
 from kerasft.export.versions import PROOF
+from kerasft.serving.models import ModelConfig, Models, ModelsOptions
+from kerasft.serving.rest_handler import answer
 from tests.toy_gpt2 import CORPUS, train, write_backbone
 
 MARKER = "Zzyzxquagga"
@@ -65,7 +68,7 @@ def test_an_export_of_each_decoding_passes_the_check(name, exports):
     checked = {finding["check"] for finding in report["findings"] if finding["status"] == "ok"}
     signatures = ("serving_default", "generate", "score", "continue")
     assert checked >= {f"hostile texts to {signature}" for signature in signatures}
-    assert "the answers of the proof" in checked
+    assert checked >= {"the answers of the proof", "warm-up requests", "batching parameters"}
     proof = json.loads((exports[name] / PROOF).read_text())
     assert proof["writing"]["decoding"] == name
     assert set(proof["writing"]["signatures"]) == set(signatures)
@@ -112,3 +115,19 @@ def test_matrices_in_bf16_are_half_as_large_and_proven(run, tmp_path, exports):
     assert max(proof["writing"]["network"].values()) > 1e-6
     with Session(export) as session:
         assert session.run("serving_default", {"prompt": ["film 3 was"]})["text"].shape == (1,)
+
+
+def test_a_server_gives_the_sample_requests_the_answers_beside_them(exports):
+    folder = exports["sampling"]
+    models = Models([ModelConfig("sampling", str(folder.parent))], ModelsOptions(file_system_poll_wait_seconds=0))
+    models.start()
+    samples = sorted((folder / SAMPLES).glob("*.response.json"))
+    assert len(samples) == 8  # four signatures, by rows and by columns
+    for response in samples:
+        body = response.with_name(response.name.replace(".response", "")).read_bytes()
+        assert answer(models, "POST", "/v1/models/sampling:predict", body).body == response.read_bytes()
+    models.close()
+    asked = json.loads((folder / SAMPLES / "generate.row.json").read_text())["instances"]
+    # All knobs, for REST leaves out none; as short as it goes.
+    assert asked[0]["max_new_tokens"] == 4
+    assert asked[0]["top_p"] == 0.95

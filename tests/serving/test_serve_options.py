@@ -84,6 +84,7 @@ def test_flags_of_tensorflow_serving(told, models, tmp_path):
         "--model_name=news",
         f"--model_base_path={models / 'topic'}",
         "--enable_batching=true",
+        "--enable_per_model_batching_parameters",
         f"--batching_parameters_file={tmp_path / 'batching'}",
         "--enable_model_warmup=false",
         "--file_system_poll_wait_seconds=5",
@@ -93,6 +94,7 @@ def test_flags_of_tensorflow_serving(told, models, tmp_path):
     assert (options.port, options.rest_api_port) == (9000, 9001)
     assert [config.name for config in options.models] == ["news"]
     assert options.models_options.batching.max_batch_size == 16
+    assert options.models_options.enable_per_model_batching_parameters is True
     assert options.models_options.enable_model_warmup is False
     assert options.models_options.file_system_poll_wait_seconds == 5.0
     assert options.models_options.max_num_load_retries == 2
@@ -117,6 +119,9 @@ def test_model_config_file(told, tmp_path):
         pytest.param(["{}", "--model-name", "m"], "2 were found: spam, topic", id="one-name-for-two"),
         pytest.param(["{}", "--model-config-file", "{}/../models.config"], "has no place beside it", id="both"),
         pytest.param(["{}", "--batching-parameters-file", "x"], "without --enable-batching", id="batching-off"),
+        pytest.param(
+            ["{}", "--enable-per-model-batching-parameters"], "without --enable-batching", id="own-batching-off"
+        ),
         pytest.param(["{}", "--port", "8501"], "cannot share port 8501", id="one-port"),
         pytest.param(["{}", "--port", "0", "--rest-api-port", "0"], "nothing would listen", id="no-port"),
         pytest.param(["{}", "--rest-api-tls"], "pass --ssl-config-file", id="tls-without-key"),

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kerasft.serving.status import DATA_LOSS, ServingError
-from kerasft.serving.tf_record import masked_crc, read_records
+from kerasft.serving.tf_record import masked_crc, read_records, write_records
 
 
 def framed(record: bytes) -> bytes:
@@ -56,3 +56,10 @@ def test_a_file_of_another_kind_is_told_so(tmp_path):
     with pytest.raises(ServingError) as caught:
         list(read_records(path))
     assert caught.value.message == "corrupted record at 0 (Is this even a TFRecord file?)"
+
+
+@given(records=st.lists(st.binary(max_size=40), max_size=5))
+def test_records_are_written_as_they_are_read(tmp_path_factory, records):
+    path = tmp_path_factory.mktemp("records") / "file"
+    write_records(path, iter(records))
+    assert path.read_bytes() == b"".join(map(framed, records))

@@ -11,7 +11,9 @@ from kerasft.answering import answer_all, open_answerer
 from kerasft.data.prepare import read_for, starter_file
 from kerasft.export import proof
 from kerasft.export.hostile import HOSTILE_TEXTS, hostile_numbers
+from kerasft.export.samples import SAMPLES
 from kerasft.export.session import Session
+from kerasft.export.warm_file import read_warm_file
 from kerasft.tasks import TASKS, find_task
 from kerasft.tasks.text_classification import order_labels
 
@@ -93,6 +95,12 @@ def test_from_rows_to_served_answers(name, family, families, tmp_path):
             np.testing.assert_array_equal(answers[key], value)
     assert served["truncated"].any()
     assert not served["truncated"].all()
+    replayed = read_warm_file(exported)
+    assert {signature for signature, _ in replayed} == set(task.signatures)
+    assert len(replayed) <= 12
+    for signature in task.signatures:
+        form = "examples" if signature in task.apis else "row"
+        assert (exported / SAMPLES / f"{signature}.{form}.response.json").is_file()
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -180,7 +188,7 @@ TASK = dataclasses.replace(text_classification.TASK, name="urgency", text_column
         report=lambda line: None,
     )
     # What is proven of an export does not depend on where its task came from.
-    monkeypatch.setattr(proof, "prove", lambda *_, **__: {})
+    monkeypatch.setattr(proof, "prove", lambda *_, **__: ({}, []))
     exported = run.export(export_dir=tmp_path / "saved_models")
     assert exported.parent.name == "urgency"
     assert kerasft.predict(exported, ["text 3"])[0].keys() == {

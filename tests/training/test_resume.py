@@ -177,7 +177,7 @@ def test_kill_9_in_the_cache_pass_in_training_and_in_the_export(small, whole, tm
 
     # The last one may be this process; how an export is proven is told elsewhere.
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(proof, "prove", lambda *_, **__: {})
+    monkeypatch.setattr(proof, "prove", lambda *_, **__: ({}, []))
     with contextlib.suppress(SystemExit):
         cli.main([str(argument) for argument in go_on])
     out, err = capsys.readouterr()
