@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasft import run as runs
+from kerasft.backbones.setting import is_new
 from kerasft.data.prepare import Sets, starter_file
 from kerasft.errors import KerasftError
 from kerasft.recipes import recipe_path
@@ -149,9 +150,13 @@ def _gather(task, backbone, recipe, seed, settings) -> Recipe:
 
 
 def _defaults(task: Task, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """The task's own keys; those that say how long to train give way to a plan or phases that the user names."""
+    """The task's own keys; those that say how long to train give way to a plan or phases that the user names, and to
+    what a backbone with random weights needs."""
+    own = dict(task.defaults)
+    if is_new(str(keys.get("backbone", own.get("backbone", "")))):
+        own = {key: value for key, value in own.items() if key not in _SCHEDULE} | {"plan": "scratch"}
     named = "plan" in keys or keys.get("phases") is not None
-    return {key: value for key, value in task.defaults.items() if not (named and key in _SCHEDULE)}
+    return {key: value for key, value in own.items() if not (named and key in _SCHEDULE)}
 
 
 def _columns(task: Task) -> str:

@@ -134,6 +134,11 @@ def _adapt(learning: Learning, blocks: int) -> list[Phase]:
     ]
 
 
+def _scratch(learning: Learning, blocks: int) -> list[Phase]:
+    """Random weights, all at one rate, which is twenty times that of fine-tuning."""
+    return [phase.model_copy(update={"epochs": 10, "learning_rate": 1e-3}) for phase in _full(learning, blocks)]
+
+
 def _top(learning: Learning, blocks: int) -> list[Phase]:
     """`top-N`: the head, then N blocks."""
     return [
@@ -165,7 +170,15 @@ def _auto(learning: Learning, blocks: int) -> list[Phase]:
     ]
 
 
-_PLANS = {"gradual": _gradual, "full": _full, "head": _head, "ulmfit": _ulmfit, "auto": _auto, "adapt": _adapt}
+_PLANS = {
+    "gradual": _gradual,
+    "full": _full,
+    "head": _head,
+    "ulmfit": _ulmfit,
+    "auto": _auto,
+    "adapt": _adapt,
+    "scratch": _scratch,
+}
 
 
 def _with_last(phases: list[Phase], learning: Learning) -> list[Phase]:

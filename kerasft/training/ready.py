@@ -162,7 +162,7 @@ def _build(recipe: Recipe, task: Task, sets: Sets, source: Path, precision: str,
     )
     if is_new(recipe.backbone) and recipe.learning.phases[0].unfrozen != "all":
         report(
-            "Warning: the backbone begins with random weights, and phase 1 keeps some of them: plan=full trains all."
+            "Warning: the backbone begins with random weights, and phase 1 keeps some of them: plan=scratch trains all."
         )
     return text, runs.make_network(task, recipe, backbone, text, sets.scheme), recipe
 

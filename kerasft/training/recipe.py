@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from kerasft.errors import KerasftError, did_you_mean
 
-PLANS = ("gradual", "full", "head", "ulmfit", "auto", "adapt")
+PLANS = ("gradual", "full", "head", "ulmfit", "auto", "adapt", "scratch")
 
 _COLUMN = "_column"
 
@@ -47,7 +47,7 @@ class Learning(pydantic.BaseModel):
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Micro-batches into which each device cuts its share of a batch, to save memory."""
     plan: str = "gradual"
-    """A ready-made list of phases: `gradual`, `full`, `head`, `top-N`, `ulmfit`, `auto` or `adapt`."""
+    """A ready-made list of phases: `gradual`, `full`, `head`, `top-N`, `ulmfit`, `auto`, `adapt` or `scratch`."""
     phases: tuple[Phase, ...] | None = Field(default=None, min_length=1)
     """All phases spelt out; those of `plan` when absent."""
     epochs: Annotated[int, Field(ge=1)] | None = None

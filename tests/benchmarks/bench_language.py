@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_language.py --peer-python peer/bin/python --data-root FOLDER --corpora tatoeba code
 
 Each run is a process of its own, timed from start to end; the two sides take turns. kerasft learns a vocabulary from
-the training rows and trains a new GPT-2 with everything unfrozen; the peer (peer_language.py) is given the sequences of
+the training rows and trains a new GPT-2 by the plan `scratch`, its default; the peer (peer_language.py) is given the sequences of
 tokens that kerasft made, and trains on them in batches of like lengths too. The loss is on the answers alone; in
 `shakespeare` on all tokens, and there the peer's tokens see the texts before theirs in a block, as they do in its own
 example script. Both answer the first held-out prompts greedily, and both are scored by kerasft's own figures.
@@ -94,8 +94,7 @@ CORPORA = {
 
 def run_kerasft(corpus: Corpus, train: Path, held_out: Path, run: Path, options: argparse.Namespace) -> dict:
     name = f"new:gpt2?layers={options.layers}&hidden={options.hidden}&heads={options.heads}&context=256&dropout=0.1"
-    phase = json.dumps([{"unfrozen": "all", "epochs": corpus.epochs, "learning_rate": 1e-3, "layer_decay": 1.0}])
-    settings = [f"phases={phase}", f"vocabulary={corpus.vocabulary}", f"max_length={corpus.max_length}"]
+    settings = [f"epochs={corpus.epochs}", f"vocabulary={corpus.vocabulary}", f"max_length={corpus.max_length}"]
     settings += ["batch_size=32", "precision=float32", f"eval_texts={corpus.written}"]
     command = [sys.executable, "-m", "kerasft", "fit", "--task", corpus.task, "--no-export", "--backbone", name]
     command += ["--data", str(train), "--eval-data", str(held_out), "--output", str(run), "--seed", str(options.seed)]

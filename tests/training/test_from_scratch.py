@@ -82,7 +82,7 @@ def test_what_is_frozen_stays_as_the_seed_has_made_it(tmp_path):
     assert all(np.array_equal(*pair) for pair in zip(arrays_of(run.network.backbone), made, strict=True))
     assert not all(np.array_equal(*pair) for pair in zip(made, other, strict=True))
     assert [line for line in lines if "random weights" in line] == [
-        "Warning: the backbone begins with random weights, and phase 1 keeps some of them: plan=full trains all."
+        "Warning: the backbone begins with random weights, and phase 1 keeps some of them: plan=scratch trains all."
     ]
 
 

@@ -44,6 +44,17 @@ def test_settings_win_over_arguments_and_these_over_the_recipe(tmp_path):
     assert (made.task, made.seed, made.learning.batch_size, made.machine.keep) == ("sentiment", 3, 16, 2)
 
 
+@pytest.mark.parametrize("task", ["sentiment", "masked-lm", "translation"])
+def test_random_weights_are_trained_from_the_bottom_up_unless_the_recipe_says_how(task):
+    fresh = {"task": task, "backbone": "new:gpt2?layers=2"}
+    assert new(**fresh).recipe.learning.plan == "scratch"
+    assert new(**fresh, settings={"epochs": 4}).recipe.learning.epochs == 4
+    assert new(**fresh, settings={"plan": "full"}).recipe.learning.plan == "full"
+    phases = [{"unfrozen": "all", "epochs": 1, "learning_rate": 1e-3}]
+    assert new(**fresh, settings={"phases": phases}).recipe.learning.phases[0].epochs == 1
+    assert new(task=task, backbone="minilm").recipe.learning.plan != "scratch"
+
+
 def test_the_next_free_run_folder_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert new().folder == Path("runs/sentiment-1")

@@ -47,6 +47,7 @@ def test_a_head_learns_from_some_rows_the_blocks_from_all():
         ("auto", 1, ["head", 1]),
         ("gradual", 1, ["head", 1]),
         ("ulmfit", 1, ["head", 1, "all"]),
+        ("scratch", 6, ["all"]),
     ],
 )
 def test_what_each_plan_unfreezes(name, blocks, expected):
@@ -68,7 +69,7 @@ def test_auto_moves_on_when_an_epoch_brings_nothing():
     assert all(phase.patience == 1 and phase.epochs > 3 for phase in plan(recipe(plan="auto"), 6))
 
 
-@pytest.mark.parametrize("name", ["gradual", "full", "head", "top-2", "ulmfit", "auto"])
+@pytest.mark.parametrize("name", ["gradual", "full", "head", "top-2", "ulmfit", "auto", "adapt", "scratch"])
 def test_epochs_and_learning_rate_are_the_last_phases(name):
     own = plan(recipe(plan=name), blocks=4)
     *earlier, last = plan(recipe(plan=name, epochs=7, learning_rate=1e-6), blocks=4)

@@ -94,7 +94,7 @@ def test_yaml_1_1_reads_on_and_off_as_booleans_and_the_recipe_understands():
         assert recipe(**parse_assignments([f"xla={word}"])).machine.xla == word
 
 
-@pytest.mark.parametrize("plan", ["gradual", "full", "head", "top-1", "top-12", "ulmfit", "auto", "adapt"])
+@pytest.mark.parametrize("plan", ["gradual", "full", "head", "top-1", "top-12", "ulmfit", "auto", "adapt", "scratch"])
 def test_known_plans(plan):
     assert recipe(plan=plan).learning.plan == plan
 
