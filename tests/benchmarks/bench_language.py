@@ -3,10 +3,10 @@
     python tests/benchmarks/bench_language.py --peer-python peer/bin/python --data-root FOLDER --corpora tatoeba code
 
 Each run is a process of its own, timed from start to end; the two sides take turns. kerasft learns a vocabulary from
-the training rows and trains a new GPT-2 by the plan `scratch`, its default; the peer (peer_language.py) is given the sequences of
-tokens that kerasft made, and trains on them in batches of like lengths too. The loss is on the answers alone; in
-`shakespeare` on all tokens, and there the peer's tokens see the texts before theirs in a block, as they do in its own
-example script. Both answer the first held-out prompts greedily, and both are scored by kerasft's own figures.
+the training rows and trains a new GPT-2 by the plan `scratch`, its default; the peer (peer_language.py) is given the
+sequences of tokens that kerasft made, and trains on them in batches of like lengths too. The loss is on the answers
+alone; in `shakespeare` on all tokens, and there the peer's tokens see the texts before theirs in a block, as they do in
+its own example script. Both answer the first held-out prompts greedily, and both are scored by kerasft's own figures.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import numpy as np
 from bench_training import timed
 
 PEER = Path(__file__).with_name("peer_language.py")
-SHOWN = ("perplexity", "bits_per_byte", "bleu", "chrf", "exact_match")
+SHOWN = ("perplexity", "bits_per_byte", "bleu", "chrf", "exact_match", "rougeL")
 
 
 @dataclass(frozen=True)
@@ -46,26 +46,29 @@ class Corpus:
     written: int = 300
 
 
-def _pairs(folder: Path, rows: list[tuple[str, str]], held_out: int, names: tuple[str, str]) -> tuple[Path, Path]:
+def _write(path: Path, names: tuple[str, ...], rows: list[tuple]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([names, *rows])
+
+
+def _tables(folder: Path, rows: list[tuple], held_out: int, names: tuple[str, ...]) -> tuple[Path, Path]:
     """Two CSV files; every so many-th row is held out."""
     every = max(len(rows) // held_out, 2)
-    sides = {"train": [row for number, row in enumerate(rows) if number % every], "dev": rows[::every]}
-    for side, some in sides.items():
-        with open(folder / f"{side}.csv", "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([names, *some])
+    _write(folder / "train.csv", names, [row for number, row in enumerate(rows) if number % every])
+    _write(folder / "dev.csv", names, rows[::every])
     return folder / "train.csv", folder / "dev.csv"
 
 
 def tatoeba(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
     with open(root / "translation" / "tatoeba_en_zh" / "train.csv", newline="", encoding="utf-8") as file:
         rows = [(row["source"], row["target"]) for row in csv.DictReader(file)]
-    return _pairs(folder, rows[:most], 500, ("source", "target"))
+    return _tables(folder, rows[:most], 500, ("source", "target"))
 
 
 def multi30k(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
     data = root / "translation" / "multi30k"
     lines = {name: (data / name).read_text(encoding="utf-8").splitlines() for name in ("train.en", "train.de")}
-    return _pairs(
+    return _tables(
         folder, list(zip(lines["train.en"], lines["train.de"], strict=True))[:most], 1000, ("source", "target")
     )
 
@@ -73,7 +76,7 @@ def multi30k(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
 def code(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
     found = json.loads((root / "code" / "conala" / "train.json").read_text(encoding="utf-8"))
     rows = [(row["intent"], row["code"]) for row in found if row.get("intent") and row.get("code", "").strip()]
-    return _pairs(folder, rows[:most], 300, ("prompt", "code"))
+    return _tables(folder, rows[:most], 300, ("prompt", "code"))
 
 
 def shakespeare(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
@@ -84,11 +87,44 @@ def shakespeare(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]
     return folder / "train.txt", folder / "dev.txt"
 
 
+def replies(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
+    """A question and its reply a dialogue; the replies to one question stay on one side."""
+    lines = (root / "dialogue" / "chatterbot" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
+    found: dict[str, list[str]] = {}
+    for pair in map(json.loads, lines[:most]):
+        found.setdefault(" ".join(pair["context"].split()), []).append(" ".join(pair["response"].split()))
+    groups = list(found.items())
+    sides = {"train": [group for at, group in enumerate(groups) if at % 8], "dev": groups[::8]}
+    for side, some in sides.items():
+        rows = [(f"{question}\n{reply}",) for question, answers in some for reply in answers]
+        _write(folder / f"{side}.csv", ("turns",), rows)
+    return folder / "train.csv", folder / "dev.csv"
+
+
+def abstracts(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
+    for side in ("train", "dev"):
+        lines = (root / "summarisation" / "scitldr" / f"{side}.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [(" ".join(row["source"]), row["target"][0]) for row in map(json.loads, lines[:most])]
+        _write(folder / f"{side}.csv", ("source", "target"), rows)
+    return folder / "train.csv", folder / "dev.csv"
+
+
+def halves(root: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
+    """Sentences of an encyclopedia: the first half of the words, and the second."""
+    text = (root / "lm" / "wikitext2.valid.txt").read_text(encoding="utf-8")
+    words = [sentence.split() for sentence in text.replace("\n", " . ").split(" . ")]
+    rows = [(" ".join(some[: len(some) // 2]), " ".join(some[len(some) // 2 :])) for some in words if len(some) > 7]
+    return _tables(folder, rows[:most], 500, ("prompt", "completion"))
+
+
 CORPORA = {
-    "tatoeba": Corpus("translation", tatoeba, 10, 6000, 96),
+    "tatoeba": Corpus("translation", tatoeba, 4, 6000, 96),
     "multi30k": Corpus("translation", multi30k, 4, 6000, 128),
-    "code": Corpus("code-generation", code, 20, 2000, 160),
-    "shakespeare": Corpus("causal-lm", shakespeare, 6, 2000, 128, written=0),
+    "code": Corpus("code-generation", code, 12, 2000, 160),
+    "shakespeare": Corpus("causal-lm", shakespeare, 4, 2000, 128, written=0),
+    "replies": Corpus("dialogue", replies, 10, 2000, 96),
+    "halves": Corpus("text-generation", halves, 4, 4000, 96, written=100),
+    "abstracts": Corpus("summarization", abstracts, 4, 4000, 256, written=100),
 }
 
 
