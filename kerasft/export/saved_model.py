@@ -1,6 +1,6 @@
 """The SavedModel: text functions, network and response in one graph, with nothing in it that can change."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from kerasft.weights import network_weights
 
 SERVING = "serving_default"
 TRUNCATED = "truncated"
-_WINDOWS = 32
-_ROWS = 8  # of a task that has more logits for each than it needs
+# Tokens that pass the network at a time, filling included: one request must not take all of a server's memory.
+_TOKENS = 8192
+_TOKENS_FORETOLD = 1024  # each with a logit for every piece of the vocabulary
 
 
 def answer_function(task: Task, text: TextFunctions, network: Network, max_length: int) -> Callable:
@@ -29,53 +30,38 @@ def answer_function(task: Task, text: TextFunctions, network: Network, max_lengt
         (input -> string[B] or int32[B], scheme, `task.respond` or another function of its kind) -> that function's
         outputs, and `truncated` bool[B]: whether a part of the row was not read.
     """
+    import tensorflow as tf
+
+    from kerasft.export.slices import in_slices
+
     model = full_model(network)
+    run = partial(model, training=False)
+    of_places = {*network.backbone.inputs()}
 
     def of_sequences(inputs: Mapping, scheme: Scheme, respond: Callable):
         segments = [text.tokenize(inputs[column]).ids for column in task.text_columns]
-        logits = model(dict(text.pack(segments, max_length=max_length)), training=False)
+        logits = in_slices(run, dict(text.pack(segments, max_length=max_length)), of_places, _TOKENS)
+        logits = tf.ensure_shape(logits, model.output.shape)
         return {**respond(logits, scheme), TRUNCATED: text.lengths(segments) > max_length}
 
     def of_windows(inputs: Mapping, scheme: Scheme, respond: Callable):
         reading = read_inputs(text, inputs, task, max_length)
-        logits = _in_slices(partial(model, training=False), dict(reading.inputs), _WINDOWS, model.output.shape)
+        logits = in_slices(run, dict(reading.inputs), of_places, _TOKENS, fill_up=True)
+        logits = tf.ensure_shape(logits, model.output.shape)
         return {**respond(logits, scheme, reading), TRUNCATED: reading.truncated}
 
     def of_requests(inputs: Mapping, scheme: Scheme, respond: Callable):
         reading = task.asks.read(text, {column: inputs[column] for column in task.text_columns}, max_length)
 
         def found(some):
-            return task.asks.condense(model(some, training=False), text)
+            return task.asks.condense(run(some), text)
 
-        condensed = _in_slices(found, dict(reading.inputs), _ROWS, (None,) * len(model.output.shape))
+        condensed = in_slices(found, dict(reading.inputs), of_places, _TOKENS_FORETOLD)
         return {**respond(condensed, scheme, reading), TRUNCATED: reading.truncated}
 
     if task.asks:
         return of_requests
     return of_sequences if task.windows is None else of_windows
-
-
-def _in_slices(run: Callable, inputs: Mapping, size: int, shape: Sequence[int | None]):
-    """What `run` gives for many rows or windows, some at a time: one request must not take all of a server's memory.
-
-    Args:
-        run: inputs [N, …] -> float32[N, …].
-        inputs: the network's.
-        size: rows at a time.
-        shape: of what `run` gives, None where it is open.
-    """
-    import tensorflow as tf
-
-    count = tf.shape(inputs["padding_mask"])[0]
-    steps = tf.maximum((count + size - 1) // size, 1)
-
-    def one(step, found):
-        part = {name: value[step * size : (step + 1) * size] for name, value in inputs.items()}
-        return step + 1, found.write(step, run(part))
-
-    found = tf.TensorArray(tf.float32, size=steps, infer_shape=False)
-    found = tf.while_loop(lambda step, _: step < steps, one, (0, found), parallel_iterations=1)[1]
-    return tf.ensure_shape(found.concat(), [None] * (len(shape) - 1) + [shape[-1]])
 
 
 def save(task: Task, text: TextFunctions, network: Network, scheme: Scheme, max_length: int, folder: Path) -> None:
