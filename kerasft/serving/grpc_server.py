@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 # (API, model's name, status code, seconds): told after each request.
 Observe = Callable[[str, str, int, float], None]
 
+# Unread, each holds 64 KiB at most.
+_PENDING = 10_000
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -118,6 +121,9 @@ def make_grpc(
         ("grpc.max_send_message_length", options.max_message_bytes),
         # Else a second server would share the port in silence, and take half of the requests.
         ("grpc.so_reuseport", 0),
+        # What waits to be taken by this process. From 1,000 on gRPC drops some at random, and says CANCELLED.
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING),
     )
     server = grpc.aio.server(options=settings, maximum_concurrent_rpcs=options.max_concurrent)
     pool = ThreadPoolExecutor(options.threads, thread_name_prefix="grpc")

@@ -137,6 +137,8 @@ def _start(models: Models) -> None:
     from kerasft.serving.resident import forget_library_pages
 
     hush()
+    # Before the models too: the peak is then that of the larger of the two, and not their sum.
+    forget_library_pages()
     try:
         models.start()
     except ServingError as error:

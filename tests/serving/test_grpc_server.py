@@ -77,6 +77,18 @@ def test_more_requests_than_allowed_are_refused_at_once(models):
         assert list(first.result().outputs["y"].float_val) == [2.5]
 
 
+def test_a_rush_that_the_process_is_slow_to_take_is_answered_all_the_same(models):
+    """gRPC's own limits are 1,000, from which it drops at random, and 3,000: with CANCELLED, and without words."""
+    taking = threading.Event()
+    with served(models) as channel:
+        channel.loop.call_soon_threadsafe(taking.wait, 30)
+        rush = [predict(channel).future(request(float(number)), timeout=60) for number in range(3200)]
+        time.sleep(1)  # all of them are there
+        taking.set()
+        answers = [found.result().outputs["y"].float_val[0] for found in rush]
+    assert answers == [number / 2 + 2 for number in range(3200)]
+
+
 def test_messages_over_the_limit_are_refused(models):
     with served(models, max_message_bytes=2000) as channel:
         assert refused(predict(channel), request(*range(1000)))[0] == "RESOURCE_EXHAUSTED"
