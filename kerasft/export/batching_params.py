@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kerasft.serving.config_files import BATCHING_PARAMS
 
-_MOST_TOKENS = 4096  # of a run: 32 rows of 128, which took a small model (MiniLM) 0.7 s on 2 cores
+_MOST_TOKENS = 4096  # of a run: 32 rows of 128 take a small model (MiniLM) about a second on 2 cores
 _MOST_ROWS = 32
 _MOST_WRITTEN = 8  # rows: each has a cache as long as the context, and all wait for the longest answer
 
@@ -45,7 +45,7 @@ def write_batching_params(folder: Path, max_length: int, writes: bool) -> None:
         writes: whether the task writes texts.
     """
     rows = max(1, min(_MOST_WRITTEN if writes else _MOST_ROWS, _MOST_TOKENS // max_length))
-    why = f"Rows have up to {max_length} tokens,\n# and one long text makes all of them long."
+    why = f"Rows have up to {max_length} tokens,\n# and all rows of a run are answered together, after the longest."
     if writes:
         why = "A run ends with its longest\n# answer, and each row needs memory for a whole context."
     text = _TEXT.format(rows=rows, most=8 * rows, waiting=16 if writes else 64, why=why)

@@ -1,9 +1,9 @@
 """The requests that warm a model up: one row each, for every signature, at the lengths that differ in work.
 
-A graph of ours has no buckets of lengths: a batch is padded to its longest row, and a row is cut at `max_length`
-tokens or read in windows of so many. What the first request of a kind pays for is, for each signature, the pruning and
-planning of the graph, and for a text longer than any before it, memory. So there is a short text, one of half a
-`max_length`, and one that fills it (and of a task with windows begins a second one).
+A row is cut at `max_length` tokens or read in windows of so many, and rows of like length run together (`slices`). What
+the first request of a kind pays for is, for each signature, the pruning and planning of the graph, and for a text
+longer than any before it, memory. So there is a short text, one of half a `max_length`, and one that fills it (and of a
+task with windows begins a second one).
 
 One row each: warm-up goes through the server's batcher, and a request above its `max_batch_size` would keep the model
 from being loaded. All inputs are sent, those with defaults too, as an old server and REST want it.
