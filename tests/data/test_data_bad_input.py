@@ -112,7 +112,11 @@ FATAL = [
         "(all but .parquet also with .gz): rename it.",
     ),
     ("a.csv.gz", GOOD, "a.csv.gz is not compressed with gzip, though its ending is .gz: rename it."),
-    ("a.csv.gz", gzip.compress(GOOD, mtime=0)[:-9], "a.csv.gz is a gzip file that is damaged or cut short: copy it again."),
+    (
+        "a.csv.gz",
+        gzip.compress(GOOD, mtime=0)[:-9],
+        "a.csv.gz is a gzip file that is damaged or cut short: copy it again.",
+    ),
     ("a.parquet", GOOD, "a.parquet is not a Parquet file (it does not begin with PAR1): check its ending."),
     ("a.parquet", b"PAR1abc", "a.parquet is a Parquet file that was cut short: write or copy it again."),
     ("a.parquet", b"PAR1" + b"x" * 50 + b"PAR1", "a.parquet is a damaged Parquet file: write or copy it again."),

@@ -102,7 +102,9 @@ def test_mappings_and_frames():
     assert as_pairs(read(records).rows) == as_pairs(read(Frame()).rows) == ROWS
 
 
-@pytest.mark.parametrize("content", [csv_bytes(), json_lines(), csv_bytes(delimiter="\t"), gzip.compress(csv_bytes(), mtime=0)])
+@pytest.mark.parametrize(
+    "content", [csv_bytes(), json_lines(), csv_bytes(delimiter="\t"), gzip.compress(csv_bytes(), mtime=0)]
+)
 def test_standard_input(monkeypatch, content):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     rows = read("-").rows
