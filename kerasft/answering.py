@@ -50,17 +50,18 @@ def open_answerer(target: Run | str | Path) -> Answerer:
         KerasftError: it is neither.
     """
     if isinstance(target, Run):
-        return _run_answerer(target)
+        return target.answerer
     start_tensorflow()
     folder = Path(target)
     if not folder.is_dir():
         raise KerasftError(f"{folder} is not there: expected a run folder or an export (…/saved_models/NAME/VERSION).")
     if (folder / "recipe.yaml").is_file():
-        return _run_answerer(load_run(folder))
+        return load_run(folder).answerer
     return _export_answerer(version_folder(folder))
 
 
-def _run_answerer(run: Run) -> Answerer:
+def run_answerer(run: Run) -> Answerer:
+    """Makes what answers for a run; `Run.answerer` keeps it."""
     import tensorflow as tf
 
     if run.task.writes:
@@ -196,7 +197,7 @@ def written(run: Run, rows: Rows) -> Mapping[str, np.ndarray]:
     count = min(run.recipe.writing.eval_texts, len(rows)) if run.task.writes else 0
     if not count:
         return {}
-    return answer_all(_run_answerer(run), run.task.writes.requests(rows.take(range(count))))
+    return answer_all(run.answerer, run.task.writes.requests(rows.take(range(count))))
 
 
 def _judged(answerer: Answerer, rows: Rows) -> Mapping[str, np.ndarray]:

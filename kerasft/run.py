@@ -86,6 +86,18 @@ class Run:
         full_model(network).load_weights(self.folder / WEIGHTS)
         return network
 
+    @cached_property
+    def answerer(self):
+        """What answers for it, a `kerasft.answering.Answerer`: its graph is made once, however often it is asked."""
+        from kerasft.answering import run_answerer
+
+        return run_answerer(self)
+
+    def let_go(self) -> None:
+        """Frees its network and what answers with it; both are made again when they are asked for."""
+        for name in ("network", "answerer"):
+            self.__dict__.pop(name, None)
+
     def evaluate(self, data: Any) -> dict[str, Any]:
         """Figures on labelled data; see `kerasft.evaluate`."""
         from kerasft.answering import evaluate

@@ -1,6 +1,7 @@
 """What the export of a task that writes must answer: every signature, on held-out rows and on hostile texts."""
 
 import base64
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,8 +56,6 @@ def writing_proof(run: Run, service) -> tuple[list[Case], dict[str, Any], dict[s
     Raises:
         KerasftError: the service does not write as the layers do.
     """
-    import tensorflow as tf
-
     precision = run.scheme.numbers["export_weights"]
     tolerance, strays = _ROUNDING[precision]
     asked = _asker(service)
@@ -64,8 +63,7 @@ def writing_proof(run: Run, service) -> tuple[list[Case], dict[str, Any], dict[s
     def case(name: str, feeds: Mapping[str, Any], what: str) -> Case:
         return Case(name, feeds, asked(name, feeds), what, alone=_ALONE, tolerance=tolerance, strays=strays)
 
-    # As in the process that proves it, which has no accelerator.
-    with tf.device("CPU:0"):
+    with on_cpu():
         held_out, hostile = _held_out(run), _hostile(run)
         known = case("serving_default", held_out, "held-out rows")
         network = _check_network(run, service, asked, held_out, known.expected, TOLERANCES[precision])
@@ -82,6 +80,17 @@ def writing_proof(run: Run, service) -> tuple[list[Case], dict[str, Any], dict[s
         cases.append(case("score", {**mixed, "answer": begun}, "answers to score"))
         stored = _stored(asked, hostile)
     return cases, stored, _record(run, service, network, tolerance, strays)
+
+
+def on_cpu() -> contextlib.AbstractContextManager:
+    """Where the expected answers are made: on the processor, as in the process that proves an export.
+
+    Nothing where there is no other device: what a function traced within is traced once more without, to be written.
+    """
+    import tensorflow as tf
+
+    others = any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
+    return tf.device("CPU:0") if others else contextlib.nullcontext()
 
 
 def _asker(service) -> Ask:

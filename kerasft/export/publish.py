@@ -89,18 +89,16 @@ def _of_network(run: Run) -> _Export:
 
 def _of_service(run: Run) -> _Export:
     """Of a task that writes: its generator is asked and checked while the network is there, which then is let go."""
-    import tensorflow as tf
-
-    from kerasft.export.proof_writing import TIMEOUT, writing_proof
+    from kerasft.export.proof_writing import TIMEOUT, on_cpu, writing_proof
     from kerasft.export.saved_model import save_service
     from kerasft.generation.service import make_service
 
-    # As in the process that proves it, which has no accelerator.
-    with tf.device("CPU:0"):
+    run.__dict__.pop("answerer", None)  # it has a copy of the weights
+    with on_cpu():
         service = make_service(run.task, run.text, run.network.backbone, run.scheme, run.recipe.max_length)
     cases, hostile, writing = writing_proof(run, service)
     # Loaded again when it is asked for: a large model need not be in memory twice while it is written and proven.
-    run.__dict__.pop("network")
+    run.let_go()
     weights = sum(variable.dtype.size * variable.shape.num_elements() for variable in service.variables)
     return _Export(partial(save_service, service), lambda: (cases, hostile), weights, {"writing": writing}, TIMEOUT)
 
