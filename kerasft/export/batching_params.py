@@ -24,8 +24,9 @@ max_execution_batch_size {{ value: {rows} }}
 enable_large_batch_splitting {{ value: true }}
 max_batch_size {{ value: {most} }}
 
-# How long the first request of a batch may wait for others. A lone client pays all of it, on every request.
-batch_timeout_micros {{ value: 1000 }}
+# How long the first request of a batch may wait for others. Not at all: while all threads are busy requests gather by
+# themselves, and a lone client would pay for it on every request.
+batch_timeout_micros {{ value: 0 }}
 
 # Beyond this many waiting batches a request is refused at once (UNAVAILABLE, 503), and clients try again later.
 max_enqueued_batches {{ value: {waiting} }}
