@@ -9,6 +9,7 @@ import numpy as np
 from kerasft.export.session import ProtoError, Session, SessionError
 from kerasft.serving.arrays import parsing_error, sound_shape
 from kerasft.serving.protos import get_model_metadata_pb2, meta_graph_pb2, tensor_pb2
+from kerasft.serving.resident import give_back_freed
 from kerasft.serving.status import FAILED_PRECONDITION, INVALID_ARGUMENT, ServingError
 
 PREDICT, CLASSIFY, REGRESS = (f"tensorflow/serving/{method}" for method in ("predict", "classify", "regress"))
@@ -122,6 +123,7 @@ class LoadedVersion:
     def close(self) -> None:
         """Waits for the requests under way, then frees the model."""
         self._session.close()
+        give_back_freed()
 
 
 def load(name: str, version: int, path: str | Path, check_method_names: bool = False) -> LoadedVersion:
