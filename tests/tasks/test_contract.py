@@ -66,6 +66,7 @@ def test_from_rows_to_served_answers(name, family, families, tmp_path):
         **({"eval_texts": 4, "max_new_tokens": 6} if task.writes else {}),
     )
     assert task.headline in run.metrics["metrics"]
+    answerer = open_answerer(run)  # an export of what writes lets go of it, and it would be made anew
     exported = run.export(export_dir=tmp_path / "saved_models")
 
     names, numbers = run.task.text_columns, run.task.number_columns
@@ -86,7 +87,7 @@ def test_from_rows_to_served_answers(name, family, families, tmp_path):
         assert set(session.signatures["serving_default"].inputs) == {*names, *numbers}
         assert set(session.signatures) == set(task.signatures)
     assert set(served) == set(task.answer)
-    answers = answer_all(open_answerer(run), {**asked, **texts})
+    answers = answer_all(answerer, {**asked, **texts})
     for key, value in served.items():
         assert len(value) == len(asked[names[0]])
         if value.dtype.kind == "f":
