@@ -92,5 +92,5 @@ def test_a_run_is_as_large_as_its_rows_are_short(tmp_path, max_length, writes, r
     found = own_batching_parameters(tmp_path)
     assert (found.max_execution_batch_size, found.max_batch_size) == (rows, 8 * rows)
     assert found.enable_large_batch_splitting
-    assert (found.batch_timeout_micros, found.max_enqueued_batches) == (1000, 16 if writes else 64)
+    assert (found.batch_timeout_micros, found.max_enqueued_batches) == (0, 16 if writes else 64)
     assert max(map(len, (tmp_path / "batching_params.pbtxt").read_text().splitlines())) <= 120
