@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kerasft.errors import KerasftError
 from kerasft.evaluation.generated import exact_match_figures, rouge_figures
 from kerasft.evaluation.language import language_figures
-from kerasft.evaluation.translation import translation_figures
+from kerasft.evaluation.translation import translation_figures, words_of
 
 
 def test_perplexity_is_over_tokens_and_bits_are_over_bytes():
@@ -101,8 +101,26 @@ def test_translations():
     assert found["bleu"] == pytest.approx(100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
     assert 0 < found["chrf"] < 100
     assert "version" in found["bleu_signature"]
-    assert translation_figures(["我喜欢喝茶和咖啡"], ["我喜欢喝茶和咖啡"], language="zh")["bleu"] == pytest.approx(100)
     json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "generated", "words"),
+    [
+        ("我喜欢喝茶和咖啡。", "我喜欢喝茶和牛奶。", "zh"),
+        ("猫はストーブの前で寝ている。", "猫はストーブの横で寝ている。", "zh"),
+        ("แมวนอนอยู่หน้าเตา", "แมวนอนอยู่ข้างเตา", "char"),
+        ("고양이가 난로 앞에서 자고 있다.", "고양이가 난로 앞에서 놀고 있다.", "13a"),
+        ("The cat sleeps beside the stove 火.", "The cat sleeps behind the stove 火.", "13a"),
+    ],
+)
+def test_a_translation_into_a_script_without_blanks_has_words_too(wanted, generated, words):
+    pytest.importorskip("sacrebleu", reason="sacrebleu, an extra, is not installed")
+    assert words_of([wanted]) == words
+    assert words_of(["", "12."]) == "13a"
+    found = translation_figures([wanted], [generated])
+    assert 10 < found["bleu"] < 100
+    assert f"tok:{words}|" in found["bleu_signature"]
 
 
 def test_without_sacrebleu(monkeypatch):
